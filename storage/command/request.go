@@ -1,0 +1,54 @@
+package command
+
+// Args is one command: its name and its arguments.
+type Args = [][]byte
+
+// New makes a command from strings.
+func New(args ...string) Args {
+	out := make(Args, len(args))
+	for i, a := range args {
+		out[i] = []byte(a)
+	}
+	return out
+}
+
+// Watch is a condition of a Request: Key was at Revision when the client
+// looked. 0 stands for a key that did not exist.
+type Watch struct {
+	Key      []byte
+	Revision uint64
+}
+
+// Request is what is proposed as one unit: its commands run one after another
+// with nothing between them. A command that fails does not stop the others
+// (as in MULTI). If a Watch does not hold, none runs.
+type Request struct {
+	Commands []Args
+	Watches  []Watch
+}
+
+// Result is the outcome of a Request.
+type Result struct {
+	// Replies has one reply a command. It is nil if a Watch did not hold.
+	Replies []Reply
+	// Index is the log index at which the request was applied.
+	Index uint64
+	// Err is set if there is no outcome to report: see the Err… values.
+	Err error
+}
+
+// Reasons for which a request has no outcome. They say whether it may have
+// happened, because a client that retries must know.
+var (
+	// ErrNoLeader: nothing was proposed; trying again is safe.
+	ErrNoLeader = Errorf("CLUSTERDOWN", "no leader: the group cannot accept writes now, nothing was changed; try again")
+	// ErrUnknownOutcome: proposed, but no answer in time. It may or may not
+	// happen.
+	ErrUnknownOutcome = Errorf("UNKNOWN", "timeout: outcome unknown; the command may have been carried out, read before trying again")
+	// ErrBusy: refused at admission, nothing was changed.
+	ErrBusy = Errorf("BUSY", "too many writes are waiting, nothing was changed; try again later")
+	// ErrTooLarge: refused at admission, nothing was changed.
+	ErrTooLarge = Errorf("ERR", "command is larger than the limit, nothing was changed")
+	// ErrClosing: the node is stopping, nothing was changed.
+	ErrClosing = Errorf("CLUSTERDOWN", "the node is stopping, nothing was changed; use another one")
+)

@@ -1,0 +1,70 @@
+package storage
+
+import (
+	"math/bits"
+
+	"github.com/zeebo/xxh3"
+)
+
+// Reader reads rows of the ordered table at one instant.
+//
+// The slices it returns belong to the table: they must not be modified and,
+// outside the state machine, die with the view they came from.
+type Reader interface {
+	// Get gives the value of a row.
+	Get(key []byte) (value []byte, ok bool)
+	// Ascend calls fn for the rows with from <= key < to in ascending order
+	// until fn returns false. A nil to has no end. fn must not write.
+	Ascend(from, to []byte, fn func(key, value []byte) bool)
+	// Descend calls fn for the rows with from <= key < to in descending order
+	// until fn returns false. A nil to has no end. fn must not write.
+	Descend(from, to []byte, fn func(key, value []byte) bool)
+}
+
+// Writer changes rows. The table takes over key and value: the caller must
+// not modify them afterwards. Slices that a Writer's own Get, Ascend and
+// Descend returned may be passed back: a Batch hands out memory that lives on.
+type Writer interface {
+	Reader
+	Set(key, value []byte)
+	Delete(key []byte)
+}
+
+// State is what the state machine must find again, together with the rows,
+// after a restart. It is stored in the same transaction as the rows.
+type State struct {
+	Index uint64 // last log index whose effects are in the rows
+	Term  uint64 // term of that entry
+	Clock int64  // the state machine's clock, ms since 1970
+	Hash  Hash   // over all live rows, kept by the typed layer
+}
+
+// Hash is a 128-bit sum over rows. Sums are added and subtracted, so that the
+// order of changes does not matter, and two nodes that hold the same rows
+// have the same sum.
+type Hash struct{ Hi, Lo uint64 }
+
+// RowHash is the contribution of one row.
+func RowHash(key, value []byte) Hash {
+	h := xxh3.New()
+	n := len(key)
+	_, _ = h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+	_, _ = h.Write(key)
+	_, _ = h.Write(value)
+	sum := h.Sum128()
+	return Hash{Hi: sum.Hi, Lo: sum.Lo}
+}
+
+// Add gives h with o added, modulo 2^128.
+func (h Hash) Add(o Hash) Hash {
+	lo, carry := bits.Add64(h.Lo, o.Lo, 0)
+	hi, _ := bits.Add64(h.Hi, o.Hi, carry)
+	return Hash{Hi: hi, Lo: lo}
+}
+
+// Sub gives h with o taken away, modulo 2^128.
+func (h Hash) Sub(o Hash) Hash {
+	lo, borrow := bits.Sub64(h.Lo, o.Lo, 0)
+	hi, _ := bits.Sub64(h.Hi, o.Hi, borrow)
+	return Hash{Hi: hi, Lo: lo}
+}

@@ -1,0 +1,1 @@
+(()=>{var o="@parlor-config";console.log(o);})();

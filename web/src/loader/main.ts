@@ -1,0 +1,2 @@
+const config = "@parlor-config";
+console.log(config);

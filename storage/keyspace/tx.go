@@ -1,6 +1,10 @@
 package keyspace
 
-import "github.com/parlorchat/parlor/storage"
+import (
+	"bytes"
+
+	"github.com/parlorchat/parlor/storage"
+)
 
 // Error is a failed operation as clients see it: an upper-case code, which is
 // part of the public interface and never changes its meaning, and a sentence
@@ -12,12 +16,38 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Code + " " + e.Message }
 
-// ErrWrongType is the answer to an operation on a key of another type.
-var ErrWrongType = &Error{"WRONGTYPE", "Operation against a key holding the wrong kind of value"}
+// Errors of operations. Clients probe on the texts that Redis has too.
+var (
+	// ErrWrongType is the answer to an operation on a key of another type.
+	ErrWrongType = &Error{"WRONGTYPE", "Operation against a key holding the wrong kind of value"}
+	// ErrNoSuchKey is the answer of an operation that needs its key.
+	ErrNoSuchKey = &Error{"ERR", "no such key"}
+	// ErrKeyTooLong: see MaxKey.
+	ErrKeyTooLong = &Error{"ERR", "key is longer than 8192 bytes"}
+	// ErrElementTooLong: see MaxElement.
+	ErrElementTooLong = &Error{"ERR", "field, member or name is longer than 16384 bytes"}
+	// ErrValueTooLarge: see MaxValue.
+	ErrValueTooLarge = &Error{"ERR", "value is larger than 16 MB"}
+	// ErrTooManyObjects: one log entry may make about a million objects.
+	ErrTooManyObjects = &Error{"ERR", "too many new keys in one transaction, split it"}
+	// ErrNotANumber: a score that has no place in the order.
+	ErrNotANumber = &Error{"ERR", "resulting score is not a number (NaN)"}
+)
+
+// Limits in bytes.
+const (
+	MaxKey     = 8 << 10  // a key; the name of a consumer group or consumer
+	MaxElement = 16 << 10 // a field of a hash, a member of a set or sorted set
+	MaxValue   = 16 << 20 // a string, the value of a field, an entry of a stream
+)
+
+// Databases is how many databases there are.
+const Databases = 16
 
 // Type is the type of the value at a key, as TYPE shows it.
 type Type uint8
 
+// The types. The numbers are stored and never change.
 const (
 	None Type = iota
 	String
@@ -27,89 +57,176 @@ const (
 	Stream
 )
 
+// String gives the name that TYPE answers.
+func (t Type) String() string {
+	switch t {
+	case String:
+		return "string"
+	case Hash:
+		return "hash"
+	case Set:
+		return "set"
+	case ZSet:
+		return "zset"
+	case Stream:
+		return "stream"
+	}
+	return "none"
+}
+
 // Tx is one command's window onto the keys, at one instant. A read-only Tx
 // panics when written to. It is not safe for concurrent use.
 //
 // Byte slices that a Tx returns die with it and must not be modified. Keys,
 // fields, members and values passed to it may be kept by it and must not be
-// modified afterwards.
+// modified afterwards. A function passed to one of the Each methods must not
+// write to the Tx.
 //
 // A key whose expiry is not later than the Tx's time does not exist.
 type Tx struct {
-	rows storage.Reader
-	w    storage.Writer // nil: read only
-	now  int64
-	// …
+	rows  storage.Reader
+	w     storage.Writer // nil: read only
+	now   int64
+	index uint64
+	hash  *storage.Hash
+	db    uint8
+
+	objects uint64             // objects named by this Tx so far
+	cache   map[string]*object // writers: by meta row, as stored
+	last    *object            // readers: the object read last
+	counts  [Databases]*counts // as stored, once read
+	touched []string
+	buf     []byte // for row keys that are only looked up
 }
 
-// StreamID is the id of a stream entry: milliseconds and a sequence, or, in
-// the domain's streams, a sequence and 0.
-type StreamID struct{ Ms, Seq uint64 }
+// cacheLimit bounds the objects that a writer remembers.
+const cacheLimit = 4096
 
 // NewReader makes a read-only window; now is in ms since 1970.
-func NewReader(rows storage.Reader, now int64) *Tx
+func NewReader(rows storage.Reader, now int64) *Tx {
+	return &Tx{rows: rows, now: now}
+}
 
 // NewWriter makes the window of one log entry's commands. index is the log
-// index, which new objects are named after; hash is kept up to date with
-// every change. After a rollback of the rows the caller restores *hash and
-// calls Reset.
-func NewWriter(rows storage.Writer, now int64, index uint64, hash *storage.Hash) *Tx
+// index, which new objects are named after: there must be one Tx an entry.
+// hash is kept up to date with every change. After a rollback of the rows the
+// caller restores *hash and calls Reset.
+func NewWriter(rows storage.Writer, now int64, index uint64, hash *storage.Hash) *Tx {
+	return &Tx{rows: rows, w: rows, now: now, index: index, hash: hash, cache: map[string]*object{}}
+}
 
-// Reset forgets what the Tx remembers of rows that were rolled back.
-func (t *Tx) Reset()
+// Reset forgets what the Tx remembers of rows that were rolled back. Names of
+// objects are not used again, and keys stay touched: a hint too many is
+// harmless.
+func (t *Tx) Reset() {
+	clear(t.cache)
+	t.counts = [Databases]*counts{}
+}
 
 // Select changes the database (0 to 15) that the keys are in.
-func (t *Tx) Select(db uint8)
+func (t *Tx) Select(db uint8) { t.db = db % Databases }
 
-// Touched gives the keys to which entries were added since the last call (for
-// whoever waits for them), and forgets them.
-func (t *Tx) Touched() []string
+// DB is the database that the keys are in.
+func (t *Tx) DB() uint8 { return t.db }
 
-// keys
-func (t *Tx) Type(key []byte) Type
-func (t *Tx) Revision(key []byte) uint64 // log index of the last change; 0: no such key
-func (t *Tx) Delete(key []byte) bool     // constant time; rows are collected later
-func (t *Tx) Rename(from, to []byte) error
-func (t *Tx) ExpireAt(key []byte) (ms int64, ok bool)    // ok false: no expiry, or no key
-func (t *Tx) SetExpire(key []byte, ms int64) bool        // ms 0: none
-func (t *Tx) NextExpiry() (ms int64, ok bool)            // of the key that expires first
-func (t *Tx) Sweep(limit int) (removed int)              // deletes keys whose time has come
-func (t *Tx) KeyCount() (keys, expires int64)
-func (t *Tx) EachKey(after []byte, fn func(key []byte, typ Type) bool) // in order of the bytes; after itself excluded
+// Touched gives the keys of streams that got entries, appeared under another
+// name or went away since the last call (for whoever waits for them), and
+// forgets them. A key may stand more than once.
+func (t *Tx) Touched() []string {
+	out := t.touched
+	t.touched = nil
+	return out
+}
 
-// strings
-func (t *Tx) Get(key []byte) (value []byte, ok bool, err error)
-func (t *Tx) Set(key, value []byte) // any former value and its expiry are gone
-func (t *Tx) SetKeepTTL(key, value []byte) error
+func (t *Tx) touch(key []byte) {
+	if n := len(t.touched); n > 0 && t.touched[n-1] == string(key) {
+		return
+	}
+	t.touched = append(t.touched, string(key))
+}
 
-// hashes
-func (t *Tx) HGet(key, field []byte) (value []byte, ok bool, err error)
-func (t *Tx) HSet(key, field, value []byte) (created bool, err error)
-func (t *Tx) HDel(key, field []byte) (removed bool, err error)
-func (t *Tx) HLen(key []byte) (int64, error)
-func (t *Tx) HEach(key []byte, fn func(field, value []byte) bool) error
+// load gives the object at a key as it is stored, whether or not its time has
+// come. Its typ is None if there is none.
+func (t *Tx) load(db uint8, key []byte) *object {
+	t.buf = append(append(t.buf[:0], rowMeta, db), key...)
+	if t.w == nil {
+		if t.last != nil && bytes.Equal(t.last.row, t.buf) {
+			return t.last
+		}
+	} else if o, ok := t.cache[string(t.buf)]; ok {
+		return o
+	}
+	o := &object{row: bytes.Clone(t.buf)}
+	if value, ok := t.rows.Get(o.row); ok {
+		if err := o.decode(value); err != nil {
+			panic("keyspace: " + err.Error()) // the table is damaged: nothing may be built on it
+		}
+	}
+	if t.w == nil {
+		t.last = o
+		return o
+	}
+	if len(t.cache) >= cacheLimit {
+		clear(t.cache)
+	}
+	t.cache[string(o.row)] = o
+	return o
+}
 
-// sets
-func (t *Tx) SAdd(key, member []byte) (added bool, err error)
-func (t *Tx) SRem(key, member []byte) (removed bool, err error)
-func (t *Tx) SHas(key, member []byte) (bool, error)
-func (t *Tx) SLen(key []byte) (int64, error)
-func (t *Tx) SEach(key []byte, fn func(member []byte) bool) error
+func (t *Tx) expired(o *object) bool { return o.expire != 0 && o.expire <= t.now }
 
-// sorted sets
-func (t *Tx) ZAdd(key, member []byte, score float64) (added bool, err error)
-func (t *Tx) ZRem(key, member []byte) (removed bool, err error)
-func (t *Tx) ZScore(key, member []byte) (score float64, ok bool, err error)
-func (t *Tx) ZLen(key []byte) (int64, error)
+// find gives the object at a key, or nil if it does not exist for this Tx.
+func (t *Tx) find(key []byte) *object {
+	o := t.load(t.db, key)
+	if o.typ == None || t.expired(o) {
+		return nil
+	}
+	return o
+}
 
-// ZEach walks members in order of score, then member; from min to max
-// (inclusive), or from max down to min if reverse.
-func (t *Tx) ZEach(key []byte, min, max float64, reverse bool, fn func(member []byte, score float64) bool) error
+// read gives the object at a key for reading, nil if there is none.
+func (t *Tx) read(key []byte, typ Type) (*object, error) {
+	o := t.find(key)
+	if o != nil && o.typ != typ {
+		return nil, ErrWrongType
+	}
+	return o, nil
+}
 
-// streams
-func (t *Tx) XAdd(key []byte, id StreamID, fields [][]byte) error // fields: names and values in turn; id must be above the last
-func (t *Tx) XLast(key []byte) (StreamID, error)                  // highest id ever added; zero if there is none
-func (t *Tx) XLen(key []byte) (int64, error)
-func (t *Tx) XEach(key []byte, from, to StreamID, reverse bool, fn func(id StreamID, fields [][]byte) bool) error // inclusive
-func (t *Tx) XDel(key []byte, id StreamID) (bool, error)
-func (t *Tx) XTrimMin(key []byte, min StreamID, limit int) (removed int64, err error) // entries below min
+// write gives the object at a key for changing it; its typ is None if there is
+// none. An object whose time has come is removed first.
+func (t *Tx) write(key []byte, typ Type) (*object, error) {
+	if len(key) > MaxKey {
+		return nil, ErrKeyTooLong
+	}
+	o := t.fresh(key)
+	if o.typ != None && o.typ != typ {
+		return nil, ErrWrongType
+	}
+	return o, nil
+}
+
+// fresh is write for any type.
+func (t *Tx) fresh(key []byte) *object {
+	t.mustWrite()
+	o := t.load(t.db, key)
+	if o.typ != None && t.expired(o) {
+		t.remove(o)
+	}
+	return o
+}
+
+func (t *Tx) mustWrite() {
+	if t.w == nil {
+		panic("keyspace: write to a read-only Tx")
+	}
+}
+
+// name gives a new object its number, the same on every node.
+func (t *Tx) name() (uint64, error) {
+	if t.objects+1 >= 1<<20 {
+		return 0, ErrTooManyObjects
+	}
+	t.objects++
+	return t.index<<20 | t.objects, nil
+}

@@ -1,0 +1,286 @@
+package keyspace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/parlorchat/parlor/storage"
+)
+
+// object is the value at a key: what its meta row says.
+type object struct {
+	row    []byte // key of the meta row
+	stored []byte // value of the meta row; nil: there is none
+
+	typ    Type
+	expire int64  // ms since 1970; 0: never
+	rev    uint64 // log index of the last change
+	count  int64  // fields, members or entries
+
+	body []byte // a string, or the elements of a small object
+
+	apart bool         // the elements are in rows of their own
+	id    uint64       // what those rows are named after
+	sum   storage.Hash // over those rows
+	streamMeta
+
+	storedExpire int64
+}
+
+// streamMeta is what a stream knows beyond its rows.
+type streamMeta struct {
+	last       StreamID // highest id ever
+	first      StreamID // of the first entry; zero if there is none
+	maxDeleted StreamID
+	added      uint64 // entries ever added
+	groups     int64
+}
+
+const metaVersion = 1
+
+// Flags of a meta row.
+const (
+	flagExpire = 1 << iota
+	flagApart
+)
+
+const streamMetaSize = 3*16 + 8 + 8
+
+func (o *object) key() []byte { return o.row[2:] }
+
+// small says whether elements in this shape are kept in the meta row.
+func small(count int64, size int) bool { return count <= 64 && size <= 2048 }
+
+// encode gives the value of the meta row.
+func (o *object) encode() []byte {
+	b := make([]byte, 0, 3+8+8+8+8+16+streamMetaSize+len(o.body))
+	var flags byte
+	if o.expire != 0 {
+		flags |= flagExpire
+	}
+	if o.apart {
+		flags |= flagApart
+	}
+	b = append(b, metaVersion, byte(o.typ), flags)
+	be := binary.BigEndian
+	b = be.AppendUint64(b, o.rev)
+	if o.expire != 0 {
+		b = be.AppendUint64(b, uint64(o.expire))
+	}
+	if !o.apart {
+		if o.typ != String {
+			b = append(b, byte(o.count))
+		}
+		return append(b, o.body...)
+	}
+	b = be.AppendUint64(b, o.id)
+	b = be.AppendUint64(b, uint64(o.count))
+	b = be.AppendUint64(b, o.sum.Hi)
+	b = be.AppendUint64(b, o.sum.Lo)
+	if o.typ == Stream {
+		b = appendStreamID(b, o.last)
+		b = appendStreamID(b, o.first)
+		b = appendStreamID(b, o.maxDeleted)
+		b = be.AppendUint64(b, o.added)
+		b = be.AppendUint64(b, uint64(o.groups))
+	}
+	return b
+}
+
+var errShortMeta = errors.New("meta row is too short")
+
+// decode takes in the value of the meta row, which it keeps.
+func (o *object) decode(value []byte) error {
+	o.stored = value
+	b := value
+	if len(b) < 11 {
+		return errShortMeta
+	}
+	if b[0] != metaVersion {
+		return fmt.Errorf("meta row of version %d, this program knows %d", b[0], metaVersion)
+	}
+	o.typ = Type(b[1])
+	if o.typ == None || o.typ > Stream {
+		return fmt.Errorf("meta row of unknown type %d", b[1])
+	}
+	flags := b[2]
+	be := binary.BigEndian
+	o.rev = be.Uint64(b[3:])
+	b = b[11:]
+	if flags&flagExpire != 0 {
+		if len(b) < 8 {
+			return errShortMeta
+		}
+		o.expire = int64(be.Uint64(b))
+		b = b[8:]
+	}
+	o.storedExpire = o.expire
+	o.apart = flags&flagApart != 0
+	if !o.apart {
+		if o.typ != String {
+			if len(b) < 1 {
+				return errShortMeta
+			}
+			o.count = int64(b[0])
+			b = b[1:]
+		}
+		o.body = b
+		return nil
+	}
+	if len(b) < 32 || (o.typ == Stream && len(b) < 32+streamMetaSize) {
+		return errShortMeta
+	}
+	o.id = be.Uint64(b)
+	o.count = int64(be.Uint64(b[8:]))
+	o.sum = storage.Hash{Hi: be.Uint64(b[16:]), Lo: be.Uint64(b[24:])}
+	if o.typ == Stream {
+		b = b[32:]
+		o.last, o.first, o.maxDeleted = readStreamID(b), readStreamID(b[16:]), readStreamID(b[32:])
+		o.added = be.Uint64(b[48:])
+		o.groups = int64(be.Uint64(b[56:]))
+	}
+	return nil
+}
+
+// save writes the meta row and all that is derived from it. An object that
+// has no elements left is removed, unless it is a stream.
+func (t *Tx) save(o *object) {
+	if o.count == 0 && o.typ != String && o.typ != Stream {
+		t.remove(o)
+		return
+	}
+	o.rev = t.index
+	t.store(o)
+}
+
+func (t *Tx) store(o *object) {
+	value := o.encode()
+	c := t.dbCounts(o.row[1])
+	before := *c
+	if o.stored == nil {
+		c.keys++
+		t.w.Set(scanRow(o.row), nil)
+	} else {
+		*t.hash = t.hash.Sub(storage.RowHash(o.row, o.stored))
+	}
+	if o.expire != o.storedExpire {
+		if o.storedExpire != 0 {
+			c.expires--
+			t.w.Delete(expiryRow(o.storedExpire, o.row))
+		}
+		if o.expire != 0 {
+			c.expires++
+			t.w.Set(expiryRow(o.expire, o.row), nil)
+		}
+	}
+	*t.hash = t.hash.Add(storage.RowHash(o.row, value))
+	t.w.Set(o.row, value)
+	o.stored, o.storedExpire = value, o.expire
+	if *c != before {
+		t.storeCounts(o.row[1])
+	}
+}
+
+// remove takes the object away in constant time. Its rows become garbage.
+func (t *Tx) remove(o *object) {
+	if o.stored != nil {
+		c := t.dbCounts(o.row[1])
+		c.keys--
+		if o.storedExpire != 0 {
+			c.expires--
+			t.w.Delete(expiryRow(o.storedExpire, o.row))
+		}
+		*t.hash = t.hash.Sub(storage.RowHash(o.row, o.stored))
+		t.w.Delete(scanRow(o.row))
+		t.w.Delete(o.row)
+		t.storeCounts(o.row[1])
+	}
+	if o.typ == Stream {
+		t.touch(o.key())
+	}
+	t.discard(o)
+	*o = object{row: o.row}
+}
+
+// discard leaves the object's own rows to the checkpoint, which removes them.
+func (t *Tx) discard(o *object) {
+	if !o.apart {
+		return
+	}
+	var first byte
+	switch o.typ {
+	case Hash:
+		first = rowHash
+	case Set:
+		first = rowSet
+	case ZSet:
+		first = rowZSet
+	case Stream:
+		first = rowStream
+	}
+	t.w.Set(appendID(nil, rowGarbage, o.id), []byte{first})
+}
+
+// putRow sets a row of an object's own; old is its value before, if it had one.
+// Neither key nor value is kept.
+func (t *Tx) putRow(o *object, key, old []byte, had bool, value []byte) {
+	if had {
+		if bytes.Equal(old, value) {
+			return
+		}
+		o.sum = o.sum.Sub(storage.RowHash(key, old))
+	}
+	o.sum = o.sum.Add(storage.RowHash(key, value))
+	t.w.Set(bytes.Clone(key), bytes.Clone(value))
+}
+
+// dropRow deletes a row of an object's own.
+func (t *Tx) dropRow(o *object, key, old []byte) {
+	o.sum = o.sum.Sub(storage.RowHash(key, old))
+	t.w.Delete(bytes.Clone(key))
+}
+
+// apartAs gives the object rows of its own, still empty.
+func (t *Tx) apartAs(o *object) error {
+	id, err := t.name()
+	if err != nil {
+		return err
+	}
+	o.apart, o.id, o.sum = true, id, storage.Hash{}
+	return nil
+}
+
+// shrunk says whether elements in this shape go back into the meta row. It is
+// far below small, so that an object on the
+// border does not go to and fro.
+func shrunk(count int64, size int) bool { return count <= 16 && size <= 512 }
+
+// counts is what DBSIZE and INFO say of a database.
+type counts struct{ keys, expires int64 }
+
+func (t *Tx) dbCounts(db uint8) *counts {
+	if c := t.counts[db]; c != nil {
+		return c
+	}
+	c := new(counts)
+	if v, ok := t.rows.Get([]byte{rowCounts, db}); ok {
+		c.keys = int64(binary.BigEndian.Uint64(v))
+		c.expires = int64(binary.BigEndian.Uint64(v[8:]))
+	}
+	t.counts[db] = c
+	return c
+}
+
+func (t *Tx) storeCounts(db uint8) {
+	c := t.counts[db]
+	row := []byte{rowCounts, db}
+	if *c == (counts{}) {
+		t.w.Delete(row)
+		return
+	}
+	v := make([]byte, 0, 16)
+	v = binary.BigEndian.AppendUint64(v, uint64(c.keys))
+	t.w.Set(row, binary.BigEndian.AppendUint64(v, uint64(c.expires)))
+}

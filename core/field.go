@@ -1,0 +1,119 @@
+package core
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// field is one field of an object as its hash stores it. An empty value is
+// not stored.
+type field struct{ name, value string }
+
+// object is what lives in a hash of its own.
+type object interface {
+	// fields gives the stored fields in the order in which they are shown.
+	fields() []field
+	// set takes a stored field over; unknown ones, of a later version, are
+	// passed by.
+	set(name, value string)
+}
+
+// load reads the hash at key into o; false if there is no such hash.
+func load(tx *keyspace.Tx, key string, o object) (bool, error) {
+	found := false
+	err := tx.HEach([]byte(key), func(name, value []byte) bool {
+		found = true
+		o.set(string(name), string(value))
+		return true
+	})
+	return found, err
+}
+
+// save writes what differs between the former fields of an object (nil: it is
+// new) and its present ones.
+func save(tx *keyspace.Tx, key string, before []field, o object) error {
+	old := make(map[string]string, len(before))
+	for _, f := range before {
+		old[f.name] = f.value
+	}
+	for _, f := range o.fields() {
+		if old[f.name] == f.value {
+			continue
+		}
+		var err error
+		if f.value == "" {
+			_, err = tx.HDel([]byte(key), []byte(f.name))
+		} else {
+			_, err = tx.HSet([]byte(key), []byte(f.name), []byte(f.value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replyObject shows an object to a client of the Redis protocol: its stored
+// fields, then those computed for this answer.
+func replyObject(o object, computed ...field) command.Reply {
+	var elems []command.Reply
+	for _, list := range [][]field{o.fields(), computed} {
+		for _, f := range list {
+			if f.value != "" {
+				elems = append(elems, command.BulkString(f.name), command.BulkString(f.value))
+			}
+		}
+	}
+	return command.Map(elems...)
+}
+
+// num stores a number or a time that 0 says nothing about.
+func num(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// count stores a number whose 0 is worth showing.
+func count(n int64) string { return strconv.FormatInt(n, 10) }
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+func list(items []string) string {
+	if len(items) == 0 {
+		return ""
+	}
+	return toJSON(items)
+}
+
+func unList(value string) []string {
+	var items []string
+	if json.Unmarshal([]byte(value), &items) != nil {
+		return nil
+	}
+	return items
+}
+
+func raw(value string) json.RawMessage {
+	if value == "" || !json.Valid([]byte(value)) {
+		return nil
+	}
+	return json.RawMessage(value)
+}
+
+func unNum(value string) int64 {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

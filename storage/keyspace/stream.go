@@ -308,25 +308,24 @@ func (t *Tx) findFirst(o *object) {
 
 // XTrimMin removes up to limit entries (0: all) below min.
 func (t *Tx) XTrimMin(key []byte, min StreamID, limit int) (removed int64, err error) {
-	return t.xtrim(key, limit, func(_ *object, id StreamID, _ int64) bool { return id.Less(min) })
+	return t.xtrim(key, limit, func(id StreamID, _ int64) bool { return id.Less(min) })
 }
 
 // XTrimLen removes up to limit entries (0: all) from the beginning, until there
 // are no more than n.
 func (t *Tx) XTrimLen(key []byte, n int64, limit int) (removed int64, err error) {
-	return t.xtrim(key, limit, func(o *object, _ StreamID, gone int64) bool { return o.count-gone > n })
+	return t.xtrim(key, limit, func(_ StreamID, left int64) bool { return left > n })
 }
 
-func (t *Tx) xtrim(key []byte, limit int, doomed func(o *object, id StreamID, gone int64) bool) (removed int64, err error) {
+func (t *Tx) xtrim(key []byte, limit int, doomed func(id StreamID, left int64) bool) (removed int64, err error) {
 	o, err := t.write(key, Stream)
 	if err != nil || o.typ == None || o.count == 0 {
 		return 0, err
 	}
 	type row struct{ key, value []byte }
 	var rows []row
-	o2 := *o
-	t.xwalk(&o2, o.first, MaxStreamID, false, func(id StreamID, v []byte) bool {
-		if (limit > 0 && len(rows) >= limit) || !doomed(o, id, int64(len(rows))) {
+	t.xwalk(o, o.first, MaxStreamID, false, func(id StreamID, v []byte) bool {
+		if (limit > 0 && len(rows) >= limit) || !doomed(id, o.count-int64(len(rows))) {
 			return false
 		}
 		rows = append(rows, row{entryRow(nil, o.id, id), v})

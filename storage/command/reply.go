@@ -24,6 +24,12 @@ const (
 	KindMap                   // %1: Elems holds keys and values in turn
 	KindSet                   // ~2
 	KindVerbatim              // =txt:
+	// KindPairs holds firsts and seconds in turn: a flat array in RESP2, an
+	// array of arrays of two in RESP3 (WITHSCORES).
+	KindPairs
+	// KindTable holds keys and values in turn: an array of arrays of two in
+	// RESP2, a map in RESP3 (XREAD).
+	KindTable
 )
 
 // Reply is what a command answers. It owns its bytes: nothing in it refers to
@@ -33,7 +39,7 @@ type Reply struct {
 	Int   int64   // KindInt; KindBool as 0 or 1
 	Float float64 // KindDouble
 	Str   []byte  // KindSimple, KindError, KindBulk, KindVerbatim
-	Elems []Reply // KindArray, KindMap, KindSet
+	Elems []Reply // KindArray, KindMap, KindSet, KindPairs, KindTable
 }
 
 // OK is the simple string that most writes answer.
@@ -73,6 +79,14 @@ func Array(elems ...Reply) Reply { return Reply{Kind: KindArray, Elems: elems} }
 
 // Map is a list of keys and values in turn; RESP2 clients see a flat array.
 func Map(keysAndValues ...Reply) Reply { return Reply{Kind: KindMap, Elems: keysAndValues} }
+
+// Pairs is a list of twos, as WITHSCORES answers: RESP2 clients see it flat.
+func Pairs(firstsAndSeconds ...Reply) Reply {
+	return Reply{Kind: KindPairs, Elems: firstsAndSeconds}
+}
+
+// KeyTable is a map, as XREAD answers: RESP2 clients see an array of twos.
+func KeyTable(keysAndValues ...Reply) Reply { return Reply{Kind: KindTable, Elems: keysAndValues} }
 
 // Set is a list without order; RESP2 clients see an array.
 func Set(elems ...Reply) Reply { return Reply{Kind: KindSet, Elems: elems} }

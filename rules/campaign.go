@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -111,7 +113,7 @@ func readTexts(o *object) {
 	if len(texts.fields) > 200 {
 		o.add(texts.path, "has %d texts, at most 200 are allowed", len(texts.fields))
 	}
-	for key := range texts.fields {
+	for _, key := range slices.Sorted(maps.Keys(texts.fields)) {
 		texts.text(key, 0, 2000)
 	}
 }

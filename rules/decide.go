@@ -78,11 +78,11 @@ func departmentExists(e *env, r *rule) (note string) {
 }
 
 func notShown(e *env, r *rule) (note string) {
-	shown := e.facts.ShownVisitor
-	if r.invitation.Once == OncePerVisit {
-		shown = e.facts.ShownVisit
+	shown := slices.Contains(e.facts.ShownVisit, r.id)
+	if r.invitation.Once == OncePerVisitor {
+		shown = shown || slices.Contains(e.facts.ShownVisitor, r.id)
 	}
-	if slices.Contains(shown, r.id) {
+	if shown {
 		return noteShown
 	}
 	return ""

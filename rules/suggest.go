@@ -8,7 +8,7 @@ import (
 // suggest gives ` (did you mean "x"?)` for the candidate nearest to word, or
 // nothing if none is near.
 func suggest(word string, candidates []string) string {
-	best, bestDistance := "", len(word)/3+2
+	best, bestDistance := "", len(word)/4+2
 	for _, c := range candidates {
 		d := distance(strings.ToLower(word), strings.ToLower(c))
 		if d < bestDistance {

@@ -14,11 +14,12 @@ const AllEvents = "*"
 func EventTypes() []string {
 	return []string{
 		"visitor.created", "visitor.updated", "visitor.left", "visitor.removed", "visitor.page",
-		"invitation.sent",
+		"invitation.sent", "invitation.answered",
 		"chat.created", "chat.queued", "chat.assigned", "chat.accepted", "chat.transferred", "chat.updated", "chat.ended", "chat.removed",
 		"message.created",
 		"agent.created", "agent.updated", "agent.status_changed", "agent.removed", "agent.message",
-		"config.changed",
+		"department.created", "department.removed",
+		"site.created", "site.updated", "config.changed",
 	}
 }
 

@@ -1,0 +1,175 @@
+package resp
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+var (
+	errUnblocked    = command.Errorf("UNBLOCKED", "client unblocked via CLIENT UNBLOCK")
+	errTimeoutInt   = command.Errorf("ERR", "timeout is not an integer or out of range")
+	errTimeoutBelow = command.Errorf("ERR", "timeout is negative")
+)
+
+// blockingForm gives the function that tells whether a call of the command is
+// to wait, or nil if it never is.
+func blockingForm(spec *command.Spec) func(args [][]byte) bool {
+	if !spec.Is(command.Blocking) {
+		return func([][]byte) bool { return false }
+	}
+	return func(args [][]byte) bool { return blockOption(args) > 0 }
+}
+
+// blockOption gives the place of BLOCK among the options of XREAD and
+// XREADGROUP, which end at STREAMS; 0: there is none.
+func blockOption(args [][]byte) int {
+	for i := 1; i+1 < len(args); i++ {
+		switch {
+		case bytes.EqualFold(args[i], []byte("STREAMS")):
+			return 0
+		case bytes.EqualFold(args[i], []byte("BLOCK")):
+			return i
+		case bytes.EqualFold(args[i], []byte("GROUP")):
+			i += 2 // its name and the consumer's, whatever they are
+		case bytes.EqualFold(args[i], []byte("COUNT")):
+			i++
+		}
+	}
+	return 0
+}
+
+// withoutBlock takes BLOCK and its value out of the arguments: the Store does
+// not wait. forever is BLOCK 0.
+func withoutBlock(args [][]byte) (rest [][]byte, wait time.Duration, forever bool, err error) {
+	at := blockOption(args)
+	if at == 0 {
+		return args, 0, false, nil
+	}
+	ms, perr := strconv.ParseInt(string(args[at+1]), 10, 64)
+	switch {
+	case perr != nil || ms > int64(maxBlock/time.Millisecond):
+		return nil, 0, false, errTimeoutInt
+	case ms < 0:
+		return nil, 0, false, errTimeoutBelow
+	}
+	rest = make([][]byte, 0, len(args)-2)
+	rest = append(append(rest, args[:at]...), args[at+2:]...)
+	return rest, time.Duration(ms) * time.Millisecond, ms == 0, nil
+}
+
+// maxBlock keeps the arithmetic on waiting times far from overflow.
+const maxBlock = 100 * 365 * 24 * time.Hour
+
+// runBlocking carries out a command that waits for entries in streams. The
+// wait is local to this node: each applied change wakes those who wait for its
+// keys, and they try again.
+func (s *session) runBlocking(e *entry, args [][]byte) {
+	began := time.Now()
+	reply := s.block(e, args)
+	s.note(e, args, time.Since(began), reply)
+	if reply.Kind != kindNoReply {
+		s.emit(reply)
+	}
+}
+
+func (s *session) block(e *entry, args [][]byte) command.Reply {
+	args, wait, forever, err := withoutBlock(args)
+	if err != nil {
+		return command.Fail(err)
+	}
+	w := s.server.hub.register(e.keys(args))
+	defer s.server.hub.remove(w)
+	args, err = s.resolveLastIDs(e, args)
+	if err != nil {
+		return command.Fail(err)
+	}
+	reply := s.attempt(e, args)
+	if !reply.IsNull() {
+		return reply
+	}
+
+	s.pushReplies() // what was answered before must not wait with this command
+	s.out = getBuffer()
+	var timeout <-chan time.Time
+	if !forever {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timeout = t.C
+	}
+	unblock := make(chan bool, 1)
+	s.unblock.Store(&unblock)
+	s.server.stats.Blocked.Add(1)
+	hangup, stop := s.guard.watchHangup()
+	defer func() {
+		stop()
+		s.server.stats.Blocked.Add(-1)
+		s.unblock.Store(nil)
+	}()
+	for {
+		select {
+		case <-w.woken:
+			if reply := s.attempt(e, args); !reply.IsNull() {
+				return reply
+			}
+		case <-timeout:
+			return command.NullArray()
+		case withError := <-unblock:
+			if withError {
+				return command.Fail(errUnblocked)
+			}
+			return command.NullArray()
+		case <-s.server.stop:
+			s.end()
+			return command.Fail(command.ErrClosing)
+		case <-hangup:
+			s.end()
+			return noReply
+		}
+	}
+}
+
+// attempt runs the command once without waiting. Null: there is nothing yet.
+func (s *session) attempt(e *entry, args [][]byte) command.Reply {
+	items := []item{{entry: e, args: args}}
+	if e.spec.Is(command.Write) {
+		s.run.propose(items)
+		return e.shape(items[0].reply, args, int(s.proto.Load()))
+	}
+	s.run.readHere(items)
+	return items[0].reply
+}
+
+// resolveLastIDs catches up with the group and puts the last id of each stream
+// in the place of "$", which stands for the moment when the command came.
+func (s *session) resolveLastIDs(e *entry, args [][]byte) ([][]byte, error) {
+	if e.spec.Is(command.Write) {
+		return args, nil
+	}
+	if err := s.catchUp(); err != nil {
+		return nil, storeError(err, command.ErrNoLeader)
+	}
+	keys := e.keys(args)
+	ids := len(args) - len(keys)
+	out := append([][]byte{}, args...)
+	err := s.server.store.View(func(tx *keyspace.Tx) error {
+		for i, key := range keys {
+			if string(args[ids+i]) != "$" {
+				continue
+			}
+			last, err := tx.XLast(key)
+			if err != nil {
+				return err
+			}
+			out[ids+i] = []byte(strconv.FormatUint(last.Ms, 10) + "-" + strconv.FormatUint(last.Seq, 10))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, storeError(err, command.ErrNoLeader)
+	}
+	return out, nil
+}

@@ -1,0 +1,321 @@
+package resp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+func clientCommands() []local {
+	sub := func(name string, arity int, since, summary string, args ...command.Arg) command.Spec {
+		return command.Spec{Name: name, Arity: arity, Group: "connection", Since: since, Summary: summary, Args: args,
+			Categories: []string{"slow", "connection"}}
+	}
+	onOff := command.Arg{Name: "enabled", Type: "oneof", Args: []command.Arg{
+		{Name: "on", Type: "pure-token", Token: "ON"}, {Name: "off", Type: "pure-token", Token: "OFF"}}}
+	subs := []local{
+		{spec: sub("SETNAME", 3, "2.6.9", "Names the connection.", command.Arg{Name: "connection-name", Type: "string"}),
+			run: func(s *session, args [][]byte) (command.Reply, error) { return command.OK, s.setName(args[2]) }},
+		{spec: sub("GETNAME", 2, "2.6.9", "Answers the connection's name."), run: clientGetName},
+		{spec: sub("SETINFO", 4, "7.2.0", "Notes name or version of the client library.",
+			command.Arg{Name: "libname", Type: "string", Token: "LIB-NAME", Optional: true},
+			command.Arg{Name: "libver", Type: "string", Token: "LIB-VER", Optional: true}), run: clientSetInfo},
+		{spec: sub("ID", 2, "5.0.0", "Answers the connection's id."),
+			run: func(s *session, _ [][]byte) (command.Reply, error) { return command.Int(s.id), nil }},
+		{spec: sub("INFO", 2, "6.2.0", "Answers what is known of the connection."),
+			run: func(s *session, _ [][]byte) (command.Reply, error) { return command.Verbatim(s.describe() + "\n"), nil }},
+		{spec: sub("LIST", -2, "2.4.0", "Lists the connections of this node.",
+			command.Arg{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
+			command.Arg{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}), run: clientList},
+		{spec: sub("KILL", -3, "2.4.0", "Ends connections of this node.",
+			command.Arg{Name: "filter", Type: "string", Multiple: true}), run: clientKill},
+		{spec: sub("REPLY", 3, "3.2.0", "Turns replies on or off.",
+			command.Arg{Name: "mode", Type: "oneof", Args: []command.Arg{
+				{Name: "on", Type: "pure-token", Token: "ON"}, {Name: "off", Type: "pure-token", Token: "OFF"},
+				{Name: "skip", Type: "pure-token", Token: "SKIP"}}}), run: clientReply},
+		{spec: sub("UNBLOCK", -3, "5.0.0", "Ends the wait of a connection of this node.",
+			command.Arg{Name: "client-id", Type: "integer"},
+			command.Arg{Name: "how", Type: "oneof", Optional: true, Args: []command.Arg{
+				{Name: "timeout", Type: "pure-token", Token: "TIMEOUT"}, {Name: "error", Type: "pure-token", Token: "ERROR"}}}),
+			run: clientUnblock},
+		{spec: sub("NO-EVICT", 3, "7.0.0", "Accepted; connections are never evicted.", onOff), run: clientOnOff},
+		{spec: sub("NO-TOUCH", 3, "7.2.0", "Accepted; reads never touch keys.", onOff), run: clientOnOff},
+		{spec: sub("GETREDIR", 2, "6.0.0", "Answers -1: there is no client tracking."),
+			run: func(*session, [][]byte) (command.Reply, error) { return command.Int(-1), nil }},
+	}
+	return []local{container("CLIENT", "connection", "2.4.0", "Commands about connections.", subs)}
+}
+
+func (s *session) clientName() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.name
+}
+
+func clientGetName(s *session, _ [][]byte) (command.Reply, error) {
+	if name := s.clientName(); name != "" {
+		return command.BulkString(name), nil
+	}
+	return command.Null(), nil
+}
+
+func clientSetInfo(s *session, args [][]byte) (command.Reply, error) {
+	attr, value := strings.ToLower(string(args[2])), args[3]
+	if !isClientName(value) {
+		return command.Reply{}, command.Errorf("ERR", attr+" cannot contain spaces, newlines or special characters.")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch attr {
+	case "lib-name":
+		s.libName = string(value)
+	case "lib-ver":
+		s.libVer = string(value)
+	default:
+		return command.Reply{}, command.Errorf("ERR", "Unrecognized option '"+string(cut(args[2], maxQuoted))+"'")
+	}
+	return command.OK, nil
+}
+
+// describe gives the line of CLIENT LIST, from any goroutine.
+func (s *session) describe() string {
+	s.mu.Lock()
+	name, libName, libVer := s.name, s.libName, s.libVer
+	s.mu.Unlock()
+	flags, last := "N", "NULL"
+	queued := s.queued.Load()
+	if queued >= 0 {
+		flags = "x"
+	}
+	if s.unblock.Load() != nil {
+		flags = "b"
+	}
+	if e := s.lastCmd.Load(); e != nil {
+		last = e.lower
+	}
+	now := time.Now()
+	waiting := s.guard.out.waiting()
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d "+
+		"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), max(now.UnixMilli()-s.lastUsed.Load(), 0)/1000, flags, queued,
+		waiting, waiting+minReadBuffer, last, defaultUser, s.proto.Load(), libName, libVer)
+}
+
+func clientList(s *session, args [][]byte) (command.Reply, error) {
+	wanted := func(*session) bool { return true }
+	if len(args) > 2 {
+		var err error
+		if wanted, err = clientListFilter(args[2:]); err != nil {
+			return command.Reply{}, err
+		}
+	}
+	var b strings.Builder
+	for _, c := range s.server.clients() {
+		if wanted(c) {
+			b.WriteString(c.describe())
+			b.WriteByte('\n')
+		}
+	}
+	return command.Verbatim(b.String()), nil
+}
+
+func clientListFilter(args [][]byte) (func(*session) bool, error) {
+	switch option := strings.ToUpper(string(args[0])); {
+	case option == "TYPE" && len(args) == 2:
+		return clientType(args[1])
+	case option == "ID" && len(args) > 1:
+		ids := map[int64]bool{}
+		for _, a := range args[1:] {
+			id, err := strconv.ParseInt(string(a), 10, 64)
+			if err != nil || id <= 0 {
+				return nil, command.Errorf("ERR", "Invalid client ID")
+			}
+			ids[id] = true
+		}
+		return func(c *session) bool { return ids[c.id] }, nil
+	}
+	return nil, command.ErrSyntax
+}
+
+// clientType: all connections here are normal ones.
+func clientType(name []byte) (func(*session) bool, error) {
+	switch strings.ToLower(string(name)) {
+	case "normal":
+		return func(*session) bool { return true }, nil
+	case "master", "slave", "replica", "pubsub":
+		return func(*session) bool { return false }, nil
+	}
+	return nil, command.Errorf("ERR", "Unknown client type '"+string(cut(name, maxQuoted))+"'")
+}
+
+func clientKill(s *session, args [][]byte) (command.Reply, error) {
+	if len(args) == 3 {
+		if s.killMatching(func(c *session) bool { return c.addr == string(args[2]) }) == 0 {
+			return command.Reply{}, command.Errorf("ERR", "No such client")
+		}
+		return command.OK, nil
+	}
+	match, err := s.killFilter(args[2:])
+	if err != nil {
+		return command.Reply{}, err
+	}
+	return command.Int(int64(s.killMatching(match))), nil
+}
+
+// killFilter joins the filters of CLIENT KILL: a connection must pass all.
+func (s *session) killFilter(args [][]byte) (func(*session) bool, error) {
+	if len(args)%2 != 0 {
+		return nil, command.ErrSyntax
+	}
+	skipMe := true
+	var filters []func(*session) bool
+	for ; len(args) > 0; args = args[2:] {
+		value := string(args[1])
+		var filter func(*session) bool
+		switch strings.ToUpper(string(args[0])) {
+		case "ID":
+			id, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || id <= 0 {
+				return nil, command.Errorf("ERR", "client-id should be greater than 0")
+			}
+			filter = func(c *session) bool { return c.id == id }
+		case "ADDR":
+			filter = func(c *session) bool { return c.addr == value }
+		case "LADDR":
+			filter = func(c *session) bool { return c.laddr == value }
+		case "TYPE":
+			var err error
+			if filter, err = clientType(args[1]); err != nil {
+				return nil, err
+			}
+		case "USER":
+			if value != defaultUser {
+				return nil, command.Errorf("ERR", "No such user '"+string(cut(args[1], maxQuoted))+"'")
+			}
+			filter = func(*session) bool { return true }
+		case "SKIPME":
+			switch strings.ToLower(value) {
+			case "yes":
+				skipMe = true
+			case "no":
+				skipMe = false
+			default:
+				return nil, command.ErrSyntax
+			}
+			continue
+		default:
+			return nil, command.ErrSyntax
+		}
+		filters = append(filters, filter)
+	}
+	return func(c *session) bool {
+		for _, f := range filters {
+			if !f(c) {
+				return false
+			}
+		}
+		return !skipMe || c != s
+	}, nil
+}
+
+// killMatching ends connections; the caller's own only after its reply.
+func (s *session) killMatching(match func(*session) bool) (killed int) {
+	for _, c := range s.server.clients() {
+		if !match(c) {
+			continue
+		}
+		killed++
+		s.server.stats.Killed.Add(1)
+		if c == s {
+			s.end()
+		} else {
+			c.guard.kill()
+		}
+	}
+	return killed
+}
+
+func clientReply(s *session, args [][]byte) (command.Reply, error) {
+	switch strings.ToUpper(string(args[2])) {
+	case "ON":
+		s.replies = replyOn
+		return command.OK, nil
+	case "OFF":
+		s.replies = replyOff
+		return noReply, nil
+	case "SKIP":
+		if s.replies != replyOff {
+			s.replies = replySkipNext
+		}
+		return noReply, nil
+	}
+	return command.Reply{}, command.ErrSyntax
+}
+
+func clientUnblock(s *session, args [][]byte) (command.Reply, error) {
+	withError := false
+	switch {
+	case len(args) > 4:
+		return command.Reply{}, command.ErrArity("client|unblock")
+	case len(args) == 4 && strings.EqualFold(string(args[3]), "ERROR"):
+		withError = true
+	case len(args) == 4 && !strings.EqualFold(string(args[3]), "TIMEOUT"):
+		return command.Reply{}, command.Errorf("ERR", "CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+	}
+	id, err := strconv.ParseInt(string(args[2]), 10, 64)
+	if err != nil {
+		return command.Reply{}, command.ErrNotInteger
+	}
+	s.server.mu.Lock()
+	c := s.server.sessions[id]
+	s.server.mu.Unlock()
+	if c == nil {
+		return command.Bool(false), nil
+	}
+	waiting := c.unblock.Load()
+	if waiting == nil {
+		return command.Bool(false), nil
+	}
+	select {
+	case *waiting <- withError:
+		return command.Bool(true), nil
+	default:
+		return command.Bool(false), nil
+	}
+}
+
+func clientOnOff(_ *session, args [][]byte) (command.Reply, error) {
+	switch strings.ToUpper(string(args[2])) {
+	case "ON", "OFF":
+		return command.OK, nil
+	}
+	return command.Reply{}, command.ErrSyntax
+}
+
+// container makes a command that has only subcommands, HELP among them.
+func container(name, group, since, summary string, subs []local) local {
+	help := []string{name + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"}
+	for _, l := range subs {
+		help = append(help, l.spec.Name, "    "+l.spec.Summary)
+	}
+	help = append(help, "HELP", "    Prints this help.")
+	lines := make([]command.Reply, len(help))
+	for i, l := range help {
+		lines[i] = command.Simple(l)
+	}
+	subs = append(subs, local{
+		spec: command.Spec{Name: "HELP", Arity: 2, Group: group, Since: since, Summary: "Says what the subcommands do.",
+			Categories: []string{"slow"}},
+		run: func(*session, [][]byte) (command.Reply, error) { return command.Array(lines...), nil },
+	})
+	return local{
+		spec: command.Spec{Name: name, Arity: -2, Group: group, Since: since, Summary: summary, Categories: []string{"slow"}},
+		run: func(_ *session, _ [][]byte) (command.Reply, error) {
+			return command.Reply{}, command.ErrArity(strings.ToLower(name))
+		},
+		subs: subs,
+	}
+}

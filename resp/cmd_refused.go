@@ -1,0 +1,57 @@
+package resp
+
+import "github.com/parlorchat/parlor/storage/command"
+
+// refusedCommands are known to Redis and never carried out here, each with the
+// reason. What is merely absent gets the text for unknown commands, because
+// clients probe on it.
+func refusedCommands() []local {
+	managed := func(name, since, summary string, arity int) local {
+		return refused(name, since, summary, arity,
+			command.Errorf("ERR", name+" is not supported: replication is managed by the cluster"))
+	}
+	cluster := refused("CLUSTER", "3.0.0", "Refused: this is not a Redis Cluster.", -2,
+		command.Errorf("ERR", "This instance has cluster support disabled"))
+	return []local{
+		managed("REPLICAOF", "5.0.0", "Refused: replication is managed by the cluster.", 3),
+		managed("SLAVEOF", "1.0.0", "Refused: replication is managed by the cluster.", 3),
+		managed("SYNC", "1.0.0", "Refused: replication is managed by the cluster.", 1),
+		managed("PSYNC", "2.8.0", "Refused: replication is managed by the cluster.", -3),
+		managed("FAILOVER", "6.2.0", "Refused: replication is managed by the cluster.", -1),
+		refused("SAVE", "1.0.0", "Refused: what was acknowledged is on disk.", 1, errOnDisk("SAVE")),
+		refused("BGSAVE", "1.0.0", "Refused: what was acknowledged is on disk.", -1, errOnDisk("BGSAVE")),
+		refused("BGREWRITEAOF", "1.0.0", "Refused: what was acknowledged is on disk.", 1, errOnDisk("BGREWRITEAOF")),
+		refused("SHUTDOWN", "1.0.0", "Refused: a node is stopped by who started it.", -1,
+			command.Errorf("ERR", "SHUTDOWN is not supported: stop the node's process, it hands over and closes cleanly")),
+		refused("DEBUG", "1.0.0", "Refused.", -2, errNotAllowed("DEBUG")),
+		refused("MIGRATE", "2.6.0", "Refused.", -6, errNotAllowed("MIGRATE")),
+		refused("FLUSHALL", "1.0.0", "Refused: it would remove the domain's keys.", -1, errWipe("FLUSHALL")),
+		refused("FLUSHDB", "1.0.0", "Refused: it would remove the domain's keys.", -1, errWipe("FLUSHDB")),
+		cluster,
+	}
+}
+
+func refused(name, since, summary string, arity int, why *command.Error) local {
+	return local{
+		spec: command.Spec{Name: name, Arity: arity, Flags: command.Admin, Group: "server", Since: since, Summary: summary,
+			Categories: []string{"admin", "slow", "dangerous"}},
+		run:     func(*session, [][]byte) (command.Reply, error) { return command.Reply{}, why },
+		refusal: why,
+	}
+}
+
+func refusedSub(name string, why *command.Error) local {
+	return refused(name, "1.0.0", "Refused.", -2, why)
+}
+
+func errNotAllowed(name string) *command.Error {
+	return command.Errorf("ERR", name+" command not allowed")
+}
+
+func errOnDisk(name string) *command.Error {
+	return command.Errorf("ERR", name+" is not supported: a write is on the disks of most nodes before it is answered")
+}
+
+func errWipe(name string) *command.Error {
+	return command.Errorf("DENIED", name+" would remove the domain's keys too: delete keys by name")
+}

@@ -1,0 +1,162 @@
+package resp
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"time"
+)
+
+// Config says how a Server behaves. The zero value of a field stands for its
+// default, unless the comment says otherwise.
+type Config struct {
+	// Addr is where to listen, host:port. Default 127.0.0.1:6380. Without a
+	// Password, clients on other machines are refused whatever Addr is.
+	Addr string
+	// Password is what AUTH must give for the user "default". Empty: none is
+	// asked for.
+	Password string
+	// MaxClients is how many connections are served at once. Default 10000.
+	MaxClients int
+	// IdleTimeout closes a connection that has sent nothing for so long.
+	// 0: never.
+	IdleTimeout time.Duration
+	// AuthTimeout closes a connection that has not given its password by
+	// then. Default 60 s.
+	AuthTimeout time.Duration
+	// CommandTimeout is how long the bytes of one command may take, from the
+	// first to the last. Default 60 s.
+	CommandTimeout time.Duration
+	// WriteTimeout closes a connection whose client took nothing of what it
+	// was sent for so long. Default 30 s.
+	WriteTimeout time.Duration
+	// RequestTimeout bounds how long a command waits for the group to commit
+	// it or to confirm a read. Default 10 s.
+	RequestTimeout time.Duration
+	// MaxElements is how many arguments a command may have. Default 65536, at
+	// most 1048576.
+	MaxElements int
+	// MaxBulk is how many bytes an argument may have. Default 16 MiB.
+	MaxBulk int
+	// MaxInline is how many bytes a command typed as a line may have. Default
+	// 64 KiB.
+	MaxInline int
+	// MaxCommand is how many bytes the arguments of a command may have
+	// together. Default 64 MiB.
+	MaxCommand int
+	// OutputLimit is how many bytes of replies may wait for a client before
+	// no more of its commands are read. Default 64 MiB.
+	OutputLimit int
+	// QueuedCommands is how many commands MULTI may queue, and QueuedBytes
+	// how many bytes they may have. Default 65536 and 64 MiB.
+	QueuedCommands int
+	QueuedBytes    int
+	// SlowlogThreshold is how long a command must take to be kept in SLOWLOG.
+	// Default 10 ms; negative: none is kept.
+	SlowlogThreshold time.Duration
+	// SlowlogLength is how many commands SLOWLOG keeps. Default 128.
+	SlowlogLength int
+	// Version is the version of the product, for INFO.
+	Version string
+	// Status tells the state of the node and its group, for INFO and ROLE.
+	// Nil: those sections are left out.
+	Status func() Status
+}
+
+// Status is the state of the node that INFO and ROLE show.
+type Status struct {
+	NodeID    string
+	Role      string // leader, follower, candidate
+	Leader    string // id of the leader; empty: none is known
+	Term      uint64
+	Commit    uint64 // highest index known to be committed
+	Applied   uint64 // highest index in this node's state
+	StateHash string // over all rows, in hexadecimal
+	Epoch     string // of the group
+	Members   int    // nodes in the group
+	DiskBytes int64  // size of the data on disk
+}
+
+const (
+	maxElements = 1 << 20
+
+	// preAuthOutput is how many bytes of replies may wait for a client that
+	// has not given its password.
+	preAuthOutput = 64 << 10
+)
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Addr, "127.0.0.1:6380")
+	setDefault(&c.MaxClients, 10000)
+	setDefault(&c.AuthTimeout, time.Minute)
+	setDefault(&c.CommandTimeout, time.Minute)
+	setDefault(&c.WriteTimeout, 30*time.Second)
+	setDefault(&c.RequestTimeout, 10*time.Second)
+	setDefault(&c.MaxElements, 65536)
+	c.MaxElements = min(c.MaxElements, maxElements)
+	setDefault(&c.MaxBulk, 16<<20)
+	setDefault(&c.MaxInline, 64<<10)
+	setDefault(&c.MaxCommand, 64<<20)
+	setDefault(&c.OutputLimit, 64<<20)
+	setDefault(&c.QueuedCommands, 65536)
+	setDefault(&c.QueuedBytes, 64<<20)
+	setDefault(&c.SlowlogThreshold, 10*time.Millisecond)
+	setDefault(&c.SlowlogLength, 128)
+	setDefault(&c.Version, "dev")
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Notices gives sentences that an operator should read at start: what about
+// the configuration is open or refuses clients.
+func (c Config) Notices() []string {
+	c = c.withDefaults()
+	if c.Password != "" {
+		return nil
+	}
+	if listensOnLoopback(c.Addr) {
+		return []string{"RESP on " + c.Addr + " asks for no password: every program on this machine can read and write"}
+	}
+	return []string{"RESP listens on " + c.Addr + " without a password: clients on other machines are refused with -DENIED; set a password to let them in"}
+}
+
+// frameLimits are the limits for clients that are authenticated.
+func (c Config) frameLimits() FrameLimits {
+	return FrameLimits{Elements: c.MaxElements, Bulk: c.MaxBulk, Inline: c.MaxInline, Command: c.MaxCommand}
+}
+
+// passwordIs compares in constant time, whatever the lengths.
+func (c Config) passwordIs(given []byte) bool {
+	want, got := sha256.Sum256([]byte(c.Password)), sha256.Sum256(given)
+	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
+}
+
+// listensOnLoopback says whether only programs on this machine can reach
+// addr.
+func listensOnLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// isLocal says whether a client is on this machine.
+func isLocal(addr net.Addr) bool {
+	host, _, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,131 @@
+package resp
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+var (
+	errNoAuth = command.Errorf("NOAUTH", "Authentication required.")
+	errBusyTx = command.Errorf("ERR", "too many commands in the transaction, nothing of it will be carried out")
+)
+
+// dispatch decides what becomes of a command: refused, answered here, queued
+// by MULTI, or run in the Store together with its neighbours.
+func (s *session) dispatch(args [][]byte) {
+	s.advanceReplyMode()
+	s.server.stats.Commands.Add(1)
+	e, err := s.server.catalog.lookup(args)
+	if err == nil {
+		s.lastCmd.Store(e)
+		err = s.admit(e, args)
+	}
+	switch {
+	case err != nil:
+		s.reject(e, err)
+	case s.tx.open && !e.immediate:
+		s.queue(e, args)
+	case e.local != nil:
+		s.run.flush()
+		s.runLocal(e, args)
+	default:
+		s.run.add(e, args)
+	}
+}
+
+// advanceReplyMode lets CLIENT REPLY SKIP have its effect on one command.
+func (s *session) advanceReplyMode() {
+	switch s.replies {
+	case replySkipNext:
+		s.run.flush()
+		s.replies = replySkip
+	case replySkip:
+		s.run.flush()
+		s.replies = replyOn
+	}
+}
+
+// admit says why a command must not run, or nil.
+func (s *session) admit(e *entry, args [][]byte) error {
+	switch {
+	case !e.spec.ArityOK(len(args)):
+		return command.ErrArity(e.lower)
+	case !s.authenticated() && !e.spec.Is(command.NoAuth):
+		return errNoAuth
+	case e.spec.Is(command.Internal):
+		return command.Errorf("NOPERM", "'"+e.lower+"' is internal: only the nodes of the group may send it")
+	case e.refusal != nil:
+		return e.refusal
+	case e.local == nil:
+		return checkDomainKeys(e, args)
+	}
+	return nil
+}
+
+// reject answers a command that is not carried out. In a transaction it also
+// spoils EXEC.
+func (s *session) reject(e *entry, err error) {
+	if e != nil {
+		e.calls.rejected.Add(1)
+		e.calls.failures.Add(1)
+	}
+	if s.tx.open {
+		s.tx.spoilt = true
+	}
+	s.run.answer(command.Fail(err))
+}
+
+// runLocal carries out a command of the connection or the server.
+func (s *session) runLocal(e *entry, args [][]byte) {
+	began := time.Now()
+	reply, err := e.local(s, args)
+	if err != nil {
+		reply = command.Fail(err)
+	}
+	s.note(e, args, time.Since(began), reply)
+	if reply.Kind != kindNoReply {
+		s.emit(reply)
+	}
+}
+
+// note counts a command that was carried out, and keeps it if it was slow.
+func (s *session) note(e *entry, args [][]byte, took time.Duration, reply command.Reply) {
+	failed := reply.Kind == command.KindError
+	if failed {
+		s.server.stats.Failed.Add(1)
+	}
+	e.calls.note(took, failed)
+	if s.server.slow.isSlow(took) && !e.spec.Is(command.Blocking) {
+		s.server.slow.add(s, e, args, took)
+	}
+}
+
+// kindNoReply marks a command that has answered already, or answers nothing.
+const kindNoReply = command.Kind(255)
+
+var noReply = command.Reply{Kind: kindNoReply}
+
+// maxQuoted bounds how much of a client's words an error repeats.
+const maxQuoted = 128
+
+// errUnknown is the answer to a command that does not exist. Clients probe on
+// this text.
+func errUnknown(args [][]byte) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "unknown command '%s', with args beginning with: ", cut(args[0], maxQuoted))
+	quoted := 0
+	for _, a := range args[1:] {
+		if quoted >= maxQuoted {
+			break
+		}
+		shown := cut(a, maxQuoted-quoted)
+		fmt.Fprintf(&b, "'%s' ", shown)
+		quoted += len(shown) + 3
+	}
+	return command.Errorf("ERR", b.String())
+}
+
+func cut(b []byte, n int) []byte { return b[:min(len(b), n)] }

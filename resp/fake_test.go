@@ -1,0 +1,161 @@
+package resp
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parlorchat/parlor/storage"
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+	"github.com/parlorchat/parlor/storage/keyspace/keyspacetest"
+	"github.com/parlorchat/parlor/storage/redis"
+)
+
+// fakeStore is a group of one in memory: requests are applied as they come.
+type fakeStore struct {
+	table *command.Table
+
+	mu       sync.RWMutex
+	rows     keyspacetest.Rows
+	hash     storage.Hash
+	index    uint64
+	watchers map[int]func([]string)
+
+	// What the tests set and look at.
+	proposals   [][]command.Request
+	readIndexes int
+	walks       int
+	proposeErr  error
+	readErr     error
+}
+
+func newFakeStore(extra ...command.Spec) *fakeStore {
+	return &fakeStore{
+		table:    command.NewTable(redis.Commands(), extra),
+		watchers: map[int]func([]string){},
+	}
+}
+
+func (f *fakeStore) Table() *command.Table { return f.table }
+
+func (f *fakeStore) Propose(ctx context.Context, reqs []command.Request) []command.Result {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.proposals = append(f.proposals, reqs)
+	results := make([]command.Result, len(reqs))
+	if f.proposeErr != nil {
+		for i := range results {
+			results[i].Err = f.proposeErr
+		}
+		return results
+	}
+	f.index++
+	tx := keyspace.NewWriter(&f.rows, time.Now().UnixMilli(), f.index, &f.hash)
+	op := 0
+	for i, req := range reqs {
+		results[i].Index = f.index
+		if !watchesHold(tx, req.Watches) {
+			continue
+		}
+		results[i].Replies = []command.Reply{}
+		for _, args := range req.Commands {
+			results[i].Replies = append(results[i].Replies, f.apply(tx, op, args))
+			op++
+		}
+	}
+	touched := tx.Touched()
+	if touched == nil {
+		touched = []string{}
+	}
+	for _, fn := range f.watchers {
+		fn(touched)
+	}
+	return results
+}
+
+func watchesHold(tx *keyspace.Tx, watches []command.Watch) bool {
+	for _, w := range watches {
+		if tx.Revision(w.Key) != w.Revision {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *fakeStore) apply(tx *keyspace.Tx, op int, args command.Args) command.Reply {
+	f.rows.Mark()
+	before := f.hash
+	spec := f.table.Find(args[0])
+	call := command.Call{Tx: tx, Now: tx.Now(), Index: f.index, Op: op, Rand: rand.New(rand.NewPCG(f.index, uint64(op)))}
+	reply, err := spec.Run(&call, args)
+	if err != nil {
+		f.rows.Rollback()
+		f.hash = before
+		tx.Reset()
+		return command.Fail(err)
+	}
+	return reply
+}
+
+func (f *fakeStore) ReadIndex(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readIndexes++
+	return f.readErr
+}
+
+func (f *fakeStore) View(fn func(tx *keyspace.Tx) error) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return fn(keyspace.NewReader(&f.rows, time.Now().UnixMilli()))
+}
+
+func (f *fakeStore) Walk(fn func(tx *keyspace.Tx) error) error {
+	f.mu.Lock()
+	f.walks++
+	f.mu.Unlock()
+	return f.View(fn)
+}
+
+func (f *fakeStore) Watch(fn func([]string)) (cancel func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := len(f.watchers)
+	f.watchers[id] = fn
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.watchers, id)
+	}
+}
+
+// startServer serves a fake store on a free port until the test ends.
+func startServer(t testing.TB, config Config, store Store) *Server {
+	t.Helper()
+	if config.Addr == "" {
+		config.Addr = "127.0.0.1:0"
+	}
+	srv, err := New(config, store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := srv.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if n := srv.Stats().Clients.Load(); n != 0 {
+			t.Errorf("%d clients are left after Close", n)
+		}
+	})
+	return srv
+}

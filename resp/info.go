@@ -1,0 +1,222 @@
+package resp
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+var (
+	minScore, maxScore = math.Inf(-1), math.Inf(1)
+	maxStreamID        = keyspace.StreamID{Ms: math.MaxUint64, Seq: math.MaxUint64}
+)
+
+// infoSection is one section of INFO. Clients read fields by name: names stay.
+type infoSection struct {
+	name   string
+	extra  bool // only when asked for
+	fields func(s *session, f *infoFields) error
+}
+
+func infoSections() []infoSection {
+	return []infoSection{
+		{"server", false, infoServer},
+		{"clients", false, infoClients},
+		{"memory", false, infoMemory},
+		{"persistence", false, infoPersistence},
+		{"stats", false, infoStats},
+		{"replication", false, infoReplication},
+		{"cpu", false, infoCPU},
+		{"modules", false, func(*session, *infoFields) error { return nil }},
+		{"commandstats", true, infoCommandStats},
+		{"cluster", false, func(_ *session, f *infoFields) error { f.add("cluster_enabled", 0); return nil }},
+		{"parlor", false, infoParlor},
+		{"keyspace", false, infoKeyspace},
+	}
+}
+
+// infoFields collects "name:value" lines.
+type infoFields struct{ b strings.Builder }
+
+func (f *infoFields) add(name string, value any) { fmt.Fprintf(&f.b, "%s:%v\r\n", name, value) }
+
+func (s *session) info(args [][]byte) (command.Reply, error) {
+	wanted := map[string]bool{}
+	for _, a := range args[1:] {
+		wanted[strings.ToLower(string(a))] = true
+	}
+	everything := wanted["all"] || wanted["everything"]
+	usual := len(wanted) == 0 || wanted["default"] || everything
+	var f infoFields
+	for _, sec := range infoSections() {
+		if !wanted[sec.name] && (!usual || sec.extra && !everything) {
+			continue
+		}
+		if f.b.Len() > 0 {
+			f.b.WriteString("\r\n")
+		}
+		fmt.Fprintf(&f.b, "# %s\r\n", strings.ToUpper(sec.name[:1])+sec.name[1:])
+		if err := sec.fields(s, &f); err != nil {
+			return command.Reply{}, err
+		}
+	}
+	return command.Verbatim(f.b.String()), nil
+}
+
+func infoServer(s *session, f *infoFields) error {
+	up := time.Since(s.server.started)
+	f.add("redis_version", redisVersion)
+	f.add("redis_mode", "standalone")
+	f.add("server_name", "parlor")
+	f.add("parlor_version", s.server.config.Version)
+	f.add("os", runtime.GOOS+" "+runtime.GOARCH)
+	f.add("arch_bits", 32<<(^uint(0)>>63))
+	f.add("go_version", runtime.Version())
+	f.add("process_id", os.Getpid())
+	f.add("tcp_port", s.server.port())
+	f.add("server_time_usec", time.Now().UnixMicro())
+	f.add("uptime_in_seconds", int64(up.Seconds()))
+	f.add("uptime_in_days", int64(up.Hours()/24))
+	return nil
+}
+
+func infoClients(s *session, f *infoFields) error {
+	st := &s.server.stats
+	f.add("connected_clients", st.Clients.Load())
+	f.add("maxclients", s.server.config.MaxClients)
+	f.add("blocked_clients", st.Blocked.Load())
+	return nil
+}
+
+func infoMemory(_ *session, f *infoFields) error {
+	used := heapBytes()
+	f.add("used_memory", used)
+	f.add("used_memory_human", humanBytes(used))
+	f.add("maxmemory", 0)
+	f.add("maxmemory_human", "0B")
+	f.add("maxmemory_policy", "noeviction")
+	return nil
+}
+
+func infoPersistence(s *session, f *infoFields) error {
+	f.add("loading", 0)
+	f.add("aof_enabled", 1)
+	if status := s.server.config.Status; status != nil {
+		f.add("data_bytes", status().DiskBytes)
+	}
+	return nil
+}
+
+func infoStats(s *session, f *infoFields) error {
+	st := &s.server.stats
+	f.add("total_connections_received", st.Accepted.Load())
+	f.add("total_commands_processed", st.Commands.Load())
+	f.add("total_net_input_bytes", st.BytesIn.Load())
+	f.add("total_net_output_bytes", st.BytesOut.Load())
+	f.add("rejected_connections", st.Refused.Load())
+	f.add("total_error_replies", st.Failed.Load())
+	f.add("protocol_errors", st.ProtocolErrors.Load())
+	f.add("timed_out_connections", st.TimedOut.Load())
+	f.add("acl_access_denied_auth", st.AuthFailures.Load())
+	return nil
+}
+
+// infoReplication: every node takes writes, so to a client each is a master.
+func infoReplication(s *session, f *infoFields) error {
+	f.add("role", "master")
+	slaves := 0
+	if status := s.server.config.Status; status != nil {
+		slaves = max(status().Members-1, 0)
+	}
+	f.add("connected_slaves", slaves)
+	return nil
+}
+
+func infoCPU(_ *session, f *infoFields) error {
+	f.add("used_cpu_user", fmt.Sprintf("%.6f", metricFloat("/cpu/classes/user:cpu-seconds")))
+	f.add("used_cpu_gc", fmt.Sprintf("%.6f", metricFloat("/cpu/classes/gc/total:cpu-seconds")))
+	return nil
+}
+
+func infoCommandStats(s *session, f *infoFields) error {
+	for _, c := range s.server.CommandStats() {
+		perCall := 0.0
+		if c.Calls > 0 {
+			perCall = float64(c.Time.Microseconds()) / float64(c.Calls)
+		}
+		f.add("cmdstat_"+strings.ToLower(c.Name), fmt.Sprintf("calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d",
+			c.Calls, c.Time.Microseconds(), perCall, c.Rejected, c.Failures-c.Rejected))
+	}
+	return nil
+}
+
+func infoParlor(s *session, f *infoFields) error {
+	if s.server.config.Status == nil {
+		return nil
+	}
+	st := s.server.config.Status()
+	f.add("node_id", st.NodeID)
+	f.add("raft_role", st.Role)
+	f.add("raft_leader", st.Leader)
+	f.add("raft_term", st.Term)
+	f.add("raft_commit", st.Commit)
+	f.add("raft_applied", st.Applied)
+	f.add("members", st.Members)
+	f.add("epoch", st.Epoch)
+	f.add("state_hash", st.StateHash)
+	return nil
+}
+
+// infoKeyspace shows this node's state: INFO answers without a leader too.
+func infoKeyspace(s *session, f *infoFields) error {
+	var keys, expires int64
+	err := s.server.store.View(func(tx *keyspace.Tx) error {
+		keys, expires = tx.KeyCount()
+		return nil
+	})
+	if err != nil {
+		return storeError(err, command.ErrNoLeader)
+	}
+	if keys > 0 {
+		f.add("db0", fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
+	}
+	return nil
+}
+
+// heapBytes is the memory that objects take.
+func heapBytes() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return sample[0].Value.Uint64()
+}
+
+func metricFloat(name string) float64 {
+	sample := []metrics.Sample{{Name: name}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindFloat64 {
+		return 0
+	}
+	return sample[0].Value.Float64()
+}
+
+func humanBytes(n uint64) string {
+	v, unit := float64(n), 0
+	for v >= 1024 && unit < 4 {
+		v /= 1024
+		unit++
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%dB", n)
+	}
+	return fmt.Sprintf("%.2f%c", v, "BKMGT"[unit])
+}

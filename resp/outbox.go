@@ -1,0 +1,178 @@
+package resp
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	errOutputLimit = errors.New("client does not read its replies")
+	errConnClosed  = errors.New("connection is closed")
+)
+
+const (
+	// writeStep is how much is written under one deadline: a client that
+	// reads slowly but reads makes progress.
+	writeStep = 256 << 10
+	// lingerTime is how long a connection that the server ends stays open for
+	// the client to read its last reply.
+	lingerTime = time.Second
+)
+
+// outbox is the queue of replies on their way to one client. One goroutine
+// writes; any may push. What is pushed at once is never torn apart by what
+// another pushes.
+type outbox struct {
+	conn    net.Conn
+	timeout time.Duration
+	written *atomic.Int64 // bytes, over all connections
+
+	mu      sync.Mutex
+	changed sync.Cond
+	queue   [][]byte
+	size    int   // bytes in queue and being written
+	closing bool  // write what is there, then end
+	err     error // why nothing is written any more
+}
+
+func newOutbox(conn net.Conn, timeout time.Duration, written *atomic.Int64) *outbox {
+	o := &outbox{conn: conn, timeout: timeout, written: written}
+	o.changed.L = &o.mu
+	return o
+}
+
+// push queues whole frames and takes over b. If more than hard bytes would
+// wait, the connection is broken off instead.
+func (o *outbox) push(b []byte, hard int) error {
+	if len(b) == 0 {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.err != nil:
+		return o.err
+	case o.closing:
+		return errConnClosed
+	case o.size+len(b) > hard:
+		o.failLocked(errOutputLimit)
+		_ = o.conn.Close()
+		return errOutputLimit
+	}
+	o.queue = append(o.queue, b)
+	o.size += len(b)
+	o.changed.Broadcast()
+	return nil
+}
+
+// awaitRoom waits until less than limit bytes wait for the client.
+func (o *outbox) awaitRoom(limit int) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.size >= limit && o.err == nil && !o.closing {
+		o.changed.Wait()
+	}
+	if o.err == nil && o.closing {
+		return errConnClosed
+	}
+	return o.err
+}
+
+// waiting tells how many bytes wait for the client.
+func (o *outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.size
+}
+
+// finish lets run end once the queue is empty.
+func (o *outbox) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closing = true
+	o.changed.Broadcast()
+}
+
+// fail ends run at once.
+func (o *outbox) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failLocked(err)
+}
+
+func (o *outbox) failLocked(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+	o.queue, o.size = nil, 0
+	o.changed.Broadcast()
+}
+
+// run writes until finish or fail was called or the client is gone. It returns
+// nil if everything was written.
+func (o *outbox) run() error {
+	for {
+		batch, ok := o.next()
+		if !ok {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return o.err
+		}
+		if err := o.write(batch); err != nil {
+			o.fail(err)
+			return err
+		}
+	}
+}
+
+// next waits for something to write.
+func (o *outbox) next() ([][]byte, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.queue) == 0 && !o.closing && o.err == nil {
+		o.changed.Wait()
+	}
+	batch := o.queue
+	o.queue = nil
+	return batch, len(batch) > 0 && o.err == nil
+}
+
+func (o *outbox) write(batch [][]byte) error {
+	for _, b := range batch {
+		whole := b
+		for len(b) > 0 {
+			step := b[:min(len(b), writeStep)]
+			if err := o.conn.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
+				return err
+			}
+			n, err := o.conn.Write(step)
+			o.written.Add(int64(n))
+			if err != nil {
+				return err
+			}
+			b = b[n:]
+			o.mu.Lock()
+			o.size = max(o.size-n, 0)
+			o.changed.Broadcast()
+			o.mu.Unlock()
+		}
+		putBuffer(whole)
+	}
+	return nil
+}
+
+// Reply buffers go round: a session fills one, the outbox writes it.
+const pooledBuffer = 64 << 10
+
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+func getBuffer() []byte { return (*bufferPool.Get().(*[]byte))[:0] }
+
+func putBuffer(b []byte) {
+	if cap(b) <= pooledBuffer {
+		bufferPool.Put(&b)
+	}
+}

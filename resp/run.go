@@ -1,0 +1,280 @@
+package resp
+
+import (
+	"context"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// viewReads is how many short reads share one View: it holds up writers, so
+// it must not grow with the pipeline.
+const viewReads = 32
+
+// run collects neighbouring commands of a pipeline that go the same way:
+// writes, to be proposed in one call, or reads, to share one ReadIndex. Their
+// replies come out in the order in which the commands came in.
+type run struct {
+	s     *session
+	write bool
+	items []item
+	// proposed says that a write of this batch was applied here. A read after
+	// it needs no ReadIndex: whatever was committed before the batch arrived
+	// stands before that write in the log.
+	proposed bool
+}
+
+// item is one command of a run, or the reply to one.
+type item struct {
+	entry *entry // nil: there is only the reply
+	args  [][]byte
+	reply command.Reply
+	took  time.Duration
+}
+
+// add takes a command for the Store.
+func (r *run) add(e *entry, args [][]byte) {
+	if e.blocks(args) {
+		r.flush()
+		r.s.runBlocking(e, args)
+		return
+	}
+	write := e.spec.Is(command.Write)
+	if write != r.write {
+		r.flush()
+		r.write = write
+	}
+	if write && e.spec.Prepare != nil {
+		prepared, err := e.spec.Prepare(args)
+		if err != nil {
+			r.s.reject(e, err)
+			return
+		}
+		args = prepared
+	}
+	r.items = append(r.items, item{entry: e, args: args})
+}
+
+// answer puts a reply after those of the commands before it.
+func (r *run) answer(reply command.Reply) {
+	if reply.Kind == command.KindError {
+		r.s.server.stats.Failed.Add(1)
+	}
+	r.items = append(r.items, item{reply: reply})
+}
+
+// flush carries out what was collected and emits the replies.
+func (r *run) flush() {
+	if len(r.items) == 0 {
+		return
+	}
+	items := r.items
+	if r.write {
+		r.propose(items)
+	} else {
+		r.read(items)
+	}
+	for i := range items {
+		it := &items[i]
+		if it.entry != nil {
+			r.s.note(it.entry, it.args, it.took, it.reply)
+		}
+		r.s.emit(it.reply)
+		items[i] = item{}
+	}
+	r.items = items[:0]
+}
+
+// propose sends all writes in one call.
+func (r *run) propose(items []item) {
+	reqs := make([]command.Request, 0, len(items))
+	for i := range items {
+		if items[i].entry != nil {
+			reqs = append(reqs, command.Request{Commands: []command.Args{items[i].args}})
+		}
+	}
+	if len(reqs) == 0 {
+		return
+	}
+	began := time.Now()
+	ctx, cancel := r.s.server.requestContext()
+	results := r.s.server.store.Propose(ctx, reqs)
+	cancel()
+	took := time.Since(began)
+	next := 0
+	for i := range items {
+		if items[i].entry == nil {
+			continue
+		}
+		items[i].reply, items[i].took = onlyReply(results[next]), took
+		if results[next].Err == nil {
+			r.proposed = true
+		}
+		next++
+	}
+}
+
+// onlyReply gives the reply of a request of one command.
+func onlyReply(res command.Result) command.Reply {
+	switch {
+	case res.Err != nil:
+		return command.Fail(storeError(res.Err, command.ErrUnknownOutcome))
+	case len(res.Replies) != 1:
+		return command.Fail(command.Errorf("ERR", "internal error: no reply"))
+	}
+	return res.Replies[0]
+}
+
+// read runs reads on this node, up to date with the group.
+func (r *run) read(items []item) {
+	if err := r.catchUp(items); err != nil {
+		failReads(items, err)
+		return
+	}
+	r.readHere(items)
+}
+
+// readHere runs reads on the state that this node has.
+func (r *run) readHere(items []item) {
+	for len(items) > 0 {
+		n, err := r.readShort(items)
+		if err == nil && n == 0 {
+			n, err = 1, r.readLong(&items[0])
+		}
+		if err != nil {
+			failReads(items, err)
+			return
+		}
+		items = items[n:]
+	}
+}
+
+// catchUp makes sure that the reads see what was committed before them.
+func (r *run) catchUp(items []item) error {
+	if r.proposed || !needsStore(items) {
+		return nil
+	}
+	return r.s.catchUp()
+}
+
+// catchUp waits until this node's state holds all that was committed before
+// now, unless the client has asked for local reads.
+func (s *session) catchUp() error {
+	if s.localReads {
+		return nil
+	}
+	ctx, cancel := s.server.requestContext()
+	defer cancel()
+	return s.server.store.ReadIndex(ctx)
+}
+
+func needsStore(items []item) bool {
+	for i := range items {
+		if items[i].entry != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// failReads answers reads for which the Store gave no state.
+func failReads(items []item, err error) {
+	reply := command.Fail(storeError(err, command.ErrNoLeader))
+	for i := range items {
+		if items[i].entry != nil {
+			items[i].reply = reply
+		}
+	}
+}
+
+// readShort runs items in one View up to the first that would take long, and
+// tells how many it ran.
+func (r *run) readShort(items []item) (n int, err error) {
+	err = r.s.server.store.View(func(tx *keyspace.Tx) error {
+		for n = 0; n < len(items) && n < viewReads; n++ {
+			it := &items[n]
+			if it.entry == nil {
+				continue
+			}
+			if takesLong(tx, it.entry, it.args) {
+				return nil
+			}
+			r.s.read(tx, it)
+		}
+		return nil
+	})
+	return n, err
+}
+
+// readLong runs an item without holding up writers.
+func (r *run) readLong(it *item) error {
+	return r.s.server.store.Walk(func(tx *keyspace.Tx) error {
+		r.s.read(tx, it)
+		return nil
+	})
+}
+
+// read runs one read command.
+func (s *session) read(tx *keyspace.Tx, it *item) {
+	began := time.Now()
+	it.reply = s.call(tx, it.entry, it.args)
+	it.took = time.Since(began)
+}
+
+// call runs a command on a read-only window.
+func (s *session) call(tx *keyspace.Tx, e *entry, args [][]byte) command.Reply {
+	c := command.Call{Tx: tx, Now: tx.Now(), Rand: s.rng()}
+	reply, err := e.spec.Run(&c, args)
+	if err != nil {
+		return command.Fail(err)
+	}
+	return e.shape(reply, args, int(s.proto.Load()))
+}
+
+// requestContext bounds how long the group may take.
+func (s *Server) requestContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.ctx, s.config.RequestTimeout)
+}
+
+// shortWalk is how many elements a read may look at while it holds up
+// writers.
+const shortWalk = 256
+
+// takesLong estimates whether a read looks at more than shortWalk elements:
+// a command that is not Fast does if its keys hold more, or if it names no
+// key and so goes through all of them.
+func takesLong(tx *keyspace.Tx, e *entry, args [][]byte) bool {
+	if e.spec.Is(command.Fast) {
+		return false
+	}
+	keys := e.keys(args)
+	if len(keys) == 0 || len(keys) > shortWalk {
+		return true
+	}
+	elements := int64(0)
+	for _, key := range keys {
+		elements += elementCount(tx, key)
+		if elements > shortWalk {
+			return true
+		}
+	}
+	return false
+}
+
+// elementCount gives the number of elements at a key. The length of a value
+// of another type is an error, which stands for 0.
+func elementCount(tx *keyspace.Tx, key []byte) int64 {
+	var n int64
+	switch tx.Type(key) {
+	case keyspace.Hash:
+		n, _ = tx.HLen(key)
+	case keyspace.Set:
+		n, _ = tx.SLen(key)
+	case keyspace.ZSet:
+		n, _ = tx.ZLen(key)
+	case keyspace.Stream:
+		n, _ = tx.XLen(key)
+	}
+	return n
+}

@@ -1,0 +1,217 @@
+package resp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/redcon"
+)
+
+// Server serves clients of the Redis protocol from one Store.
+type Server struct {
+	config  Config
+	store   Store
+	log     *slog.Logger
+	catalog *catalog
+	stats   Stats
+	slow    *slowlog
+	hub     *hub
+	started time.Time
+
+	loopback bool // only this machine can reach the listener
+	listener net.Listener
+	unwatch  func()
+
+	stop     chan struct{} // closed when Close is called
+	stopOnce sync.Once
+	ctx      context.Context // of requests; ends when Close has waited enough
+	cancel   context.CancelFunc
+	conns    sync.WaitGroup // goroutines that serve clients
+	drained  chan struct{}  // closed when they have ended
+
+	mu       sync.Mutex
+	sessions map[int64]*session
+	lastID   atomic.Int64
+}
+
+// New makes a server and opens its listener. It serves nobody until Serve is
+// called. log may be nil.
+func New(config Config, store Store, log *slog.Logger) (*Server, error) {
+	config = config.withDefaults()
+	ln, err := net.Listen("tcp", config.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listening for RESP clients on %s: %w", config.Addr, err)
+	}
+	return NewOn(ln, config, store, log), nil
+}
+
+// NewOn is New on a listener that is open already; the server closes it.
+func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	config = config.withDefaults()
+	s := &Server{
+		config:   config,
+		store:    store,
+		log:      log,
+		catalog:  newCatalog(store.Table()),
+		slow:     newSlowlog(config.SlowlogThreshold, config.SlowlogLength),
+		hub:      newHub(),
+		started:  time.Now(),
+		listener: ln,
+		loopback: listensOnLoopback(ln.Addr().String()),
+		sessions: map[int64]*session{},
+	}
+	s.stop, s.drained = make(chan struct{}), make(chan struct{})
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.unwatch = store.Watch(s.hub.touched)
+	return s
+}
+
+// Addr is the address that clients connect to.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Stats gives the counters, which go on counting.
+func (s *Server) Stats() *Stats { return &s.stats }
+
+// CommandStats gives what was counted of the commands that were called at
+// least once, in order of their names.
+func (s *Server) CommandStats() []CommandStats { return s.catalog.stats() }
+
+// Serve serves clients until Close is called, then returns nil.
+func (s *Server) Serve() error {
+	err := redcon.Serve(newGuardListener(s.listener, s), s.handle, s.welcome, s.goodbye)
+	if err != nil && !s.stopping() {
+		return fmt.Errorf("serving RESP clients: %w", err)
+	}
+	return nil
+}
+
+// Close stops listening, ends all connections and waits for them. Commands
+// that are being carried out are answered if they end within ctx.
+func (s *Server) Close(ctx context.Context) error {
+	s.stopOnce.Do(func() {
+		close(s.stop)
+		go func() { s.conns.Wait(); close(s.drained) }()
+	})
+	err := s.listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	for _, c := range s.clients() {
+		c.guard.stopReading()
+	}
+	select {
+	case <-s.drained:
+	case <-ctx.Done():
+		s.cancel()
+		for _, c := range s.clients() {
+			c.guard.kill()
+		}
+		<-s.drained
+	}
+	s.cancel()
+	s.unwatch()
+	return err
+}
+
+func (s *Server) stopping() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits for d, or until the server closes.
+func (s *Server) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.stop:
+	}
+}
+
+// admit puts a guard before a client that is let in.
+func (s *Server) admit(conn net.Conn) *guardConn {
+	s.stats.Accepted.Add(1)
+	s.stats.Clients.Add(1)
+	g := newGuardConn(conn, &s.config, &s.stats)
+	s.conns.Go(func() {
+		defer s.stats.Clients.Add(-1)
+		g.serveOutbox()
+	})
+	return g
+}
+
+// welcome makes the session of a new connection.
+func (s *Server) welcome(conn redcon.Conn) bool {
+	s.conns.Add(1)
+	guard := conn.NetConn().(*guardConn)
+	c := newSession(s, guard, s.lastID.Add(1))
+	conn.SetContext(c)
+	s.mu.Lock()
+	s.sessions[c.id] = c
+	s.mu.Unlock()
+	if s.stopping() {
+		guard.stopReading()
+	}
+	return true
+}
+
+// goodbye forgets the session of a connection that has ended.
+func (s *Server) goodbye(conn redcon.Conn, _ error) {
+	defer s.conns.Done()
+	c := conn.Context().(*session)
+	s.mu.Lock()
+	delete(s.sessions, c.id)
+	s.mu.Unlock()
+}
+
+// clients gives the sessions in the order in which they connected.
+func (s *Server) clients() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*session, 0, len(s.sessions))
+	for _, c := range s.sessions {
+		all = append(all, c)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].id < all[j].id })
+	return all
+}
+
+// handle carries out the batch that a ticket stands for. A panic costs the
+// client its connection, because it is not known which of its commands were
+// answered, and nobody else anything.
+func (s *Server) handle(conn redcon.Conn, _ redcon.Command) {
+	c := conn.Context().(*session)
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("a RESP command panicked", "client", c.id, "panic", p, "stack", string(debug.Stack()))
+			c.fail("ERR internal error; the connection is closed")
+		}
+	}()
+	c.serve(c.guard.take())
+}
+
+var _ io.ReadWriteCloser = (*guardConn)(nil)
+
+// port is the TCP port that clients connect to; 0 if there is none.
+func (s *Server) port() int {
+	if a, ok := s.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}

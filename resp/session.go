@@ -1,0 +1,145 @@
+package resp
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// replyMode is what CLIENT REPLY chose.
+type replyMode uint8
+
+const (
+	replyOn   replyMode = iota
+	replyOff            // none
+	replySkip           // not to this command
+	replySkipNext
+)
+
+// session is the state of one connection. Its methods belong to the goroutine
+// of the connection; what CLIENT LIST shows to others is atomic or under mu.
+type session struct {
+	server *Server
+	guard  *guardConn
+	id     int64
+	since  time.Time
+	addr   string // of the client
+	laddr  string // of the server
+
+	proto      atomic.Int32 // resp2 or resp3
+	localReads bool         // READONLY: reads need not see what other nodes committed
+	replies    replyMode
+	tx         transaction
+	out        []byte // replies not yet pushed
+	broken     bool   // the connection is lost or about to end
+	run        run
+	random     *rand.Rand
+
+	lastUsed atomic.Int64 // ms since 1970
+	lastCmd  atomic.Pointer[entry]
+	queued   atomic.Int32              // commands in MULTI; -1: not in one
+	unblock  atomic.Pointer[chan bool] // set while blocked; true: with an error
+
+	mu      sync.Mutex
+	name    string
+	libName string
+	libVer  string
+}
+
+func newSession(server *Server, guard *guardConn, id int64) *session {
+	s := &session{
+		server: server,
+		guard:  guard,
+		id:     id,
+		since:  time.Now(),
+		addr:   guard.RemoteAddr().String(),
+		laddr:  guard.LocalAddr().String(),
+	}
+	s.proto.Store(resp2)
+	s.queued.Store(-1)
+	s.lastUsed.Store(time.Now().UnixMilli())
+	s.run.s = s
+	return s
+}
+
+// serve answers the commands of a batch in order.
+func (s *session) serve(batch [][][]byte) {
+	s.out = getBuffer()
+	s.lastUsed.Store(time.Now().UnixMilli())
+	s.run.proposed = false
+	for _, args := range batch {
+		if s.broken {
+			break
+		}
+		s.dispatch(args)
+	}
+	s.run.flush()
+	s.pushReplies()
+}
+
+// emit adds the reply to one command.
+func (s *session) emit(r command.Reply) {
+	switch s.replies {
+	case replyOff, replySkip:
+		return
+	}
+	s.out = appendReply(s.out, r, int(s.proto.Load()))
+	if len(s.out) >= pooledBuffer {
+		s.pushReplies()
+		s.out = getBuffer()
+	}
+}
+
+// pushReplies sends what was emitted on its way.
+func (s *session) pushReplies() {
+	out := s.out
+	s.out = nil
+	if len(out) == 0 {
+		putBuffer(out)
+		return
+	}
+	if err := s.guard.push(out); err != nil {
+		s.broken = true
+	}
+}
+
+// end lets the connection end when the client has got its replies.
+func (s *session) end() {
+	s.broken = true
+	s.guard.stopReading()
+}
+
+// fail ends the connection with an error, whatever was going on.
+func (s *session) fail(text string) {
+	s.run.items = nil
+	s.out = appendLine(s.out, '-', []byte(text))
+	s.pushReplies()
+	s.end()
+}
+
+// authenticated says whether the client may do more than log in.
+func (s *session) authenticated() bool { return s.guard.authenticated }
+
+// rng gives the source of randomness for reads. Not for secrets.
+func (s *session) rng() *rand.Rand {
+	if s.random == nil {
+		s.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	return s.random
+}
+
+// reset makes the connection as new, for RESET.
+func (s *session) reset() {
+	s.tx.clear()
+	s.queued.Store(-1)
+	s.proto.Store(resp2)
+	s.localReads = false
+	s.replies = replyOn
+	s.guard.setAuthenticated(s.server.config.Password == "")
+	s.mu.Lock()
+	s.name = ""
+	s.mu.Unlock()
+}

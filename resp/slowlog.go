@@ -1,0 +1,130 @@
+package resp
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// What SLOWLOG keeps of a command.
+const (
+	slowArgs     = 32
+	slowArgBytes = 128
+)
+
+// slowlog keeps the last commands that took long. A write's time includes the
+// time until the group had it.
+type slowlog struct {
+	threshold time.Duration
+	length    int
+
+	mu      sync.Mutex
+	entries []slowEntry // oldest first
+	lastID  int64
+}
+
+type slowEntry struct {
+	id   int64
+	at   time.Time
+	took time.Duration
+	args []string
+	addr string
+	name string
+}
+
+func newSlowlog(threshold time.Duration, length int) *slowlog {
+	return &slowlog{threshold: threshold, length: length, lastID: -1}
+}
+
+func (l *slowlog) isSlow(took time.Duration) bool {
+	return l.threshold >= 0 && took >= l.threshold
+}
+
+func (l *slowlog) add(s *session, e *entry, args [][]byte, took time.Duration) {
+	kept := slowEntry{at: time.Now(), took: took, args: shownArgs(e, args), addr: s.addr, name: s.clientName()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastID++
+	kept.id = l.lastID
+	if len(l.entries) >= l.length {
+		l.entries = append(l.entries[:0], l.entries[1:]...)
+	}
+	l.entries = append(l.entries, kept)
+}
+
+// shownArgs cuts arguments to a size that is worth keeping, and hides those
+// that may be passwords.
+func shownArgs(e *entry, args [][]byte) []string {
+	out := make([]string, 0, min(len(args), slowArgs))
+	for i, a := range args {
+		switch {
+		case i == slowArgs-1 && len(args) > slowArgs:
+			return append(out, fmt.Sprintf("... (%d more arguments)", len(args)-i))
+		case i > 0 && e.secret:
+			out = append(out, "(redacted)")
+		case len(a) > slowArgBytes:
+			out = append(out, fmt.Sprintf("%s... (%d more bytes)", a[:slowArgBytes], len(a)-slowArgBytes))
+		default:
+			out = append(out, string(a))
+		}
+	}
+	return out
+}
+
+// last gives the newest n entries, newest first.
+func (l *slowlog) last(n int) []slowEntry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n < 0 || n > len(l.entries) {
+		n = len(l.entries)
+	}
+	out := make([]slowEntry, 0, n)
+	for i := len(l.entries) - 1; len(out) < n; i-- {
+		out = append(out, l.entries[i])
+	}
+	return out
+}
+
+func (l *slowlog) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries)
+}
+
+func (l *slowlog) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = nil
+}
+
+func slowlogGet(s *session, args [][]byte) (command.Reply, error) {
+	n := 10
+	if len(args) > 3 {
+		return command.Reply{}, command.ErrArity("slowlog|get")
+	}
+	if len(args) == 3 {
+		v, err := strconv.Atoi(string(args[2]))
+		if err != nil || v < -1 {
+			return command.Reply{}, command.Errorf("ERR", "count should be greater than or equal to -1")
+		}
+		n = v
+	}
+	var out []command.Reply
+	for _, e := range s.server.slow.last(n) {
+		out = append(out, command.Array(
+			command.Int(e.id), command.Int(e.at.Unix()), command.Int(e.took.Microseconds()),
+			bulkList(e.args), command.BulkString(e.addr), command.BulkString(e.name)))
+	}
+	return command.Array(out...), nil
+}
+
+func bulkList(list []string) command.Reply {
+	elems := make([]command.Reply, len(list))
+	for i, v := range list {
+		elems[i] = command.BulkString(v)
+	}
+	return command.Array(elems...)
+}

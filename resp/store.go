@@ -1,0 +1,43 @@
+package resp
+
+import (
+	"context"
+	"errors"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// Store is what the server needs of the node that it runs in.
+type Store interface {
+	// Propose carries out requests durably and in order, and answers when
+	// this node's state holds their effects. One result a request.
+	Propose(ctx context.Context, reqs []command.Request) []command.Result
+	// ReadIndex waits until this node's state holds everything that was
+	// committed anywhere before the call.
+	ReadIndex(ctx context.Context) error
+	// View runs fn on the state at one instant. It holds up writers: fn must
+	// be short.
+	View(fn func(tx *keyspace.Tx) error) error
+	// Walk runs fn on the state at one instant and holds up nobody.
+	Walk(fn func(tx *keyspace.Tx) error) error
+	// Watch calls fn after each change with the keys that got entries, or nil
+	// if any may have. fn must not block.
+	Watch(fn func(touched []string)) (cancel func())
+	// Table gives the commands that Propose takes and that may be run in View
+	// and Walk.
+	Table() *command.Table
+}
+
+// storeError gives the reply for a request that has no outcome. An error of
+// the context means that nobody answered in time.
+func storeError(err error, otherwise *command.Error) *command.Error {
+	var e *command.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return otherwise
+	}
+	return command.Errorf("ERR", err.Error())
+}

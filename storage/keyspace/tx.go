@@ -129,6 +129,9 @@ func (t *Tx) Select(db uint8) { t.db = db % Databases }
 // DB is the database that the keys are in.
 func (t *Tx) DB() uint8 { return t.db }
 
+// Now is the Tx's time in ms since 1970.
+func (t *Tx) Now() int64 { return t.now }
+
 // Touched gives the keys of streams that got entries, appeared under another
 // name or went away since the last call (for whoever waits for them), and
 // forgets them. A key may stand more than once.

@@ -1,0 +1,130 @@
+package storage
+
+// Limits of a row, in bytes. They are those of the data file.
+const (
+	MaxKey   = 32768
+	MaxValue = 1<<31 - 2
+)
+
+// Batch is a group of changes that readers see all at once. Only the apply
+// goroutine uses it. From Begin to Commit it keeps readers out, so it must be
+// short: one log entry.
+type Batch struct {
+	db   *DB
+	undo []change
+}
+
+// change is what a Set or a Delete replaced in the active overlay.
+type change struct {
+	key      []byte
+	former   row
+	replaced bool
+}
+
+// Mark is a point in a batch to roll back to.
+type Mark int
+
+// Begin starts a batch. It waits for readers and must be followed by Commit
+// or Abort.
+func (db *DB) Begin() *Batch {
+	db.mu.Lock()
+	return &db.batch
+}
+
+// Get implements Reader. What it returns lives on.
+func (b *Batch) Get(key []byte) (value []byte, ok bool) {
+	v := &b.db.view
+	if r, ok := v.inMemory(key); ok {
+		return r.value, r.value != nil
+	}
+	value = v.base.rows.Get(key)
+	if value == nil {
+		return nil, false
+	}
+	return append(make([]byte, 0, len(value)), value...), true
+}
+
+// Ascend implements Reader. What it hands to fn lives on.
+func (b *Batch) Ascend(from, to []byte, fn func(key, value []byte) bool) {
+	b.db.view.ascend(from, to, true, fn)
+}
+
+// Descend implements Reader. What it hands to fn lives on.
+func (b *Batch) Descend(from, to []byte, fn func(key, value []byte) bool) {
+	b.db.view.descend(from, to, true, fn)
+}
+
+// Set implements Writer. It panics if the key is empty or a limit is
+// exceeded: callers check what comes from clients.
+func (b *Batch) Set(key, value []byte) {
+	if len(key) == 0 || len(key) > MaxKey || len(value) > MaxValue {
+		panic("storage: row outside of its limits")
+	}
+	if value == nil {
+		value = noBytes
+	}
+	b.put(row{key: key, value: value})
+}
+
+// Delete implements Writer.
+func (b *Batch) Delete(key []byte) {
+	if len(key) == 0 || len(key) > MaxKey {
+		panic("storage: key outside of its limits")
+	}
+	b.put(row{key: key})
+}
+
+func (b *Batch) put(r row) {
+	former, replaced := b.db.active.set(r)
+	b.undo = append(b.undo, change{key: r.key, former: former, replaced: replaced})
+}
+
+// Mark gives the present point of the batch.
+func (b *Batch) Mark() Mark { return Mark(len(b.undo)) }
+
+// RollbackTo undoes every change after m.
+func (b *Batch) RollbackTo(m Mark) {
+	o := b.db.active
+	for i := len(b.undo) - 1; i >= int(m); i-- {
+		c := &b.undo[i]
+		if c.replaced {
+			o.set(c.former)
+		} else {
+			o.forget(c.key)
+		}
+	}
+	clear(b.undo[m:])
+	b.undo = b.undo[:m]
+}
+
+// Retain adds n bytes to the account of memory that the rows of this batch
+// keep alive: rows refer to the log entry that brought them.
+func (b *Batch) Retain(n int) { b.db.active.log += int64(n) }
+
+// Commit makes the changes visible, with the state they lead to.
+func (b *Batch) Commit(s State) {
+	if len(b.undo) > 0 {
+		b.db.copied = nil
+	}
+	b.db.state = s
+	b.end()
+}
+
+// Abort undoes all changes of the batch and ends it.
+func (b *Batch) Abort() {
+	b.RollbackTo(0)
+	b.end()
+}
+
+// maxUndo is the capacity of the undo log that is kept for the next batch.
+const maxUndo = 1 << 14
+
+func (b *Batch) end() {
+	clear(b.undo)
+	b.undo = b.undo[:0]
+	if cap(b.undo) > maxUndo {
+		b.undo = nil
+	}
+	b.db.account()
+	b.db.mu.Unlock()
+}

@@ -1,0 +1,328 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Names in the data folder.
+const (
+	dataName       = "data.db"
+	lockName       = "LOCK"
+	creatingName   = "creating.tmp"
+	incomingPrefix = "incoming-"
+	incomingSuffix = ".tmp"
+)
+
+// Options of a DB. The zero value of each is a good choice.
+type Options struct {
+	// ClusterID is the group's id. A new data file is made for it, a data file
+	// or a snapshot of another group is refused. "": not checked.
+	ClusterID string
+	// MapSize is how much address space the data file is given, in bytes; it
+	// cannot grow beyond. 0: 256 GB.
+	MapSize int64
+	// ReaderLifetime is the longest time that a Snapshot can be used. 0: 30 s.
+	ReaderLifetime time.Duration
+	// StreamRate limits outgoing snapshots, in bytes per second. 0: unlimited.
+	StreamRate int
+	// StreamStall ends an outgoing snapshot that nobody reads from. 0: 30 s.
+	StreamStall time.Duration
+	// GarbageBudget is how many rows of deleted objects one checkpoint
+	// removes. 0: 20 000.
+	GarbageBudget int
+	// CommitTimeout is how long the disk may take for a checkpoint before
+	// that counts as a storage error. 0: 60 s.
+	CommitTimeout time.Duration
+	// Fatal is called with a storage error: what is in memory and what is on
+	// disk may no longer agree, so the process must end. It may return in
+	// tests; the DB then refuses to go on. nil: log it and exit with code 1.
+	Fatal func(error)
+	// Logger; nil: slog.Default.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	o.MapSize = max(mapSizeOr(o.MapSize), minMapSize)
+	o.ReaderLifetime = orDefault(o.ReaderLifetime, 30*time.Second)
+	o.StreamStall = orDefault(o.StreamStall, 30*time.Second)
+	o.CommitTimeout = orDefault(o.CommitTimeout, 60*time.Second)
+	o.GarbageBudget = orDefault(o.GarbageBudget, 20_000)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Fatal == nil {
+		log := o.Logger
+		o.Fatal = func(err error) {
+			log.Error("storage failed, stopping", "error", err)
+			os.Exit(1)
+		}
+	}
+	return o
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
+// DB is the ordered table. Changes come from one goroutine, the apply
+// goroutine (Begin, Freeze, Install); everything else may be called from any.
+type DB struct {
+	dir  string
+	opt  Options
+	lock *os.File
+
+	// mu guards the view and what follows it. The apply goroutine holds it for
+	// a batch, readers for a short read. Nothing slow is done under it.
+	mu sync.RWMutex
+	view
+	file   *file
+	copied *overlay // copy of active that long readers share; nil after a change
+	epoch  uint64   // raised when the table is replaced by a snapshot
+	closed bool
+	failed error
+	batch  Batch
+	former []*file // replaced by snapshots, perhaps still read
+
+	// disk serialises what writes the data file. It is taken before mu.
+	disk sync.Mutex
+
+	overlayBytes atomic.Int64
+	checkpoints  atomic.Uint64
+	garbage      atomic.Uint64
+	garbageLeft  atomic.Bool
+	lastWrite    atomic.Int64 // ns
+
+	// ctx ends with the DB, and the outgoing streams with it.
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// Open opens the table in a folder, which it locks and creates if need be.
+func Open(dir string, opt Options) (*DB, error) {
+	db := &DB{dir: dir, opt: opt.withDefaults()}
+	db.batch.db = db
+	db.ctx, db.cancel = context.WithCancel(context.Background())
+	if err := db.open(); err != nil {
+		if db.lock != nil {
+			_ = db.lock.Close()
+		}
+		db.cancel()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (db *DB) open() error {
+	if err := os.MkdirAll(db.dir, 0o700); err != nil {
+		return fmt.Errorf("opening data folder: %w", err)
+	}
+	if err := db.takeLock(); err != nil {
+		return err
+	}
+	if err := db.reap(); err != nil {
+		return err
+	}
+	path := filepath.Join(db.dir, dataName)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := createFile(db.dir, path, db.opt.ClusterID); err != nil {
+			return err
+		}
+	}
+	f, err := openFile(path, db.opt.MapSize)
+	if err != nil {
+		return err
+	}
+	b, err := f.begin()
+	if err == nil {
+		err = db.checkCluster(b)
+		if err != nil {
+			b.release()
+		}
+	}
+	if err != nil {
+		f.release()
+		return err
+	}
+	db.file = f
+	db.view = view{active: newOverlay(), base: b, state: b.state}
+	return nil
+}
+
+func (db *DB) checkCluster(b *base) error {
+	if have, want := b.cluster(), db.opt.ClusterID; want != "" && have != want {
+		return fmt.Errorf("data file %s belongs to group %q, not to %q", b.file.path, have, want)
+	}
+	return nil
+}
+
+func (db *DB) takeLock() error {
+	f, err := os.OpenFile(filepath.Join(db.dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("locking data folder: %w", err)
+	}
+	if err := lockFile(f); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("data folder %s is in use by another process: %w", db.dir, err)
+	}
+	db.lock = f
+	return nil
+}
+
+// reap removes what an interrupted installation or creation left behind.
+func (db *DB) reap() error {
+	entries, err := os.ReadDir(db.dir)
+	if err != nil {
+		return fmt.Errorf("cleaning data folder: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		left := name == creatingName ||
+			strings.HasPrefix(name, incomingPrefix) && strings.HasSuffix(name, incomingSuffix)
+		if !left {
+			continue
+		}
+		if err := os.Remove(filepath.Join(db.dir, name)); err != nil {
+			return fmt.Errorf("cleaning data folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close closes the table after the last reader has gone; streams it breaks
+// off. What was not written by a checkpoint is lost, and is in the log.
+func (db *DB) Close() error {
+	db.disk.Lock()
+	defer db.disk.Unlock()
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	files, b := append(db.former, db.file), db.base
+	db.mu.Unlock()
+
+	db.cancel()
+	b.release()
+	db.file.release()
+	var err error
+	for _, f := range files {
+		<-f.done
+		err = errors.Join(err, f.err)
+	}
+	return errors.Join(err, db.lock.Close())
+}
+
+// State is the state machine's state after the last committed batch.
+func (db *DB) State() State {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.state
+}
+
+// Checkpointed says what the data file holds: what the table would be after a
+// restart. The Meta is zero before the first checkpoint.
+func (db *DB) Checkpointed() (State, Meta) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.base.state, db.base.meta
+}
+
+// ClusterID is the group's id that the data file was made for.
+func (db *DB) ClusterID() string {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.base.cluster()
+}
+
+// OverlayBytes is the memory that a checkpoint would free, in bytes: rows not
+// yet in the data file and the log entries they refer to.
+func (db *DB) OverlayBytes() int64 { return db.overlayBytes.Load() }
+
+// account publishes OverlayBytes; the caller holds mu.
+func (db *DB) account() {
+	n := db.active.bytes + db.active.log
+	if db.frozen != nil {
+		n += db.frozen.bytes + db.frozen.log
+	}
+	db.overlayBytes.Store(n)
+}
+
+// Stats are figures for operators.
+type Stats struct {
+	OverlayRows      int           // rows and tombstones in memory
+	OverlayBytes     int64         // see DB.OverlayBytes
+	FileBytes        int64         // used part of the data file
+	MapBytes         int64         // what the data file can grow to
+	FreePages        int           // of the data file, to be used again
+	PendingPages     int           // free, but perhaps still read
+	PageSize         int           // bytes
+	Readers          int           // transactions of long reads and streams, and one for short reads
+	Checkpoints      uint64        // written since the start
+	LastCheckpoint   time.Duration // time that the last one took
+	GarbageCollected uint64        // rows of deleted objects removed since the start
+	GarbageLeft      bool          // the last checkpoint had no time for all of them
+	Epoch            uint64        // snapshots installed since the start
+}
+
+// Stats gives the figures of now.
+func (db *DB) Stats() Stats {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	s := Stats{
+		OverlayRows:      db.active.tree.Len(),
+		OverlayBytes:     db.OverlayBytes(),
+		Checkpoints:      db.checkpoints.Load(),
+		LastCheckpoint:   time.Duration(db.lastWrite.Load()),
+		GarbageCollected: db.garbage.Load(),
+		GarbageLeft:      db.garbageLeft.Load(),
+		Epoch:            db.epoch,
+	}
+	if db.frozen != nil {
+		s.OverlayRows += db.frozen.tree.Len()
+	}
+	if db.closed {
+		return s
+	}
+	bolt := db.file.bolt.Stats()
+	s.FileBytes, s.MapBytes = db.base.tx.Size(), db.file.size
+	s.FreePages, s.PendingPages = bolt.FreePageN, bolt.PendingPageN
+	s.PageSize, s.Readers = db.file.bolt.Info().PageSize, bolt.OpenTxN
+	return s
+}
+
+// fatal reports a storage error and makes the DB refuse further changes.
+func (db *DB) fatal(err error) error {
+	db.mu.Lock()
+	if db.failed == nil {
+		db.failed = err
+	}
+	db.mu.Unlock()
+	db.opt.Fatal(err)
+	return err
+}
+
+// watch ends the process if what it watches takes too long: a disk that hangs
+// fails no call, and a leader that waits for one goes on leading. Call the
+// result when it is done.
+func (db *DB) watch(what string, limit time.Duration) (done func()) {
+	t := time.AfterFunc(limit, func() {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		db.opt.Fatal(fmt.Errorf("%s takes more than %v, the disk hangs; goroutines:\n%s", what, limit, stacks))
+	})
+	return func() { t.Stop() }
+}

@@ -1,0 +1,267 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// formatVersion is the version of the data file's layout. A file of a later
+// version is refused.
+const formatVersion = 1
+
+// Names in the data file.
+var (
+	bucketRows = []byte("rows")
+	bucketMeta = []byte("meta")
+
+	metaFormat  = []byte("format")  // 4 bytes
+	metaCluster = []byte("cluster") // Options.ClusterID
+	metaState   = []byte("state")   // State
+	metaLog     = []byte("log")     // Meta
+)
+
+const (
+	minMapSize     = 64 << 20
+	defaultMapSize = 256 << 30
+	lockTimeout    = 5 * time.Second
+)
+
+// Meta is what a checkpoint is filed under in the raft log.
+type Meta struct {
+	// Index is the log index of the checkpoint, and Term that entry's term.
+	// Index is State.Index, or later if the entries in between change no
+	// rows (raft has such entries).
+	Index, Term uint64
+	// Config is the encoded membership of the group at Index, and ConfigIndex
+	// the log index it is from.
+	Config      []byte
+	ConfigIndex uint64
+}
+
+// file is an open data file. It is closed when nobody refers to it any more:
+// after a snapshot was installed, readers may still be at the old one.
+type file struct {
+	bolt *bbolt.DB
+	path string
+	size int64 // of the map
+	refs atomic.Int32
+	done chan struct{} // closed with the file
+	err  error         // of closing; after done
+}
+
+// base is a read transaction of a data file, shared by all readers of one
+// view and closed when the last has gone.
+type base struct {
+	file  *file
+	tx    *bbolt.Tx
+	rows  *bbolt.Bucket
+	meta  Meta
+	state State
+	refs  atomic.Int32
+}
+
+// openFile opens a data file that exists. With want 0 only as much is mapped
+// as the file needs.
+func openFile(path string, want int64) (*file, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	least := max(minMapSize, 2*info.Size())
+	size := max(want, least)
+	for {
+		b, err := bbolt.Open(path, 0o600, boltOptions(size))
+		if err == nil {
+			f := &file{bolt: b, path: path, size: size, done: make(chan struct{})}
+			f.refs.Store(1)
+			return f, nil
+		}
+		// The address space may be limited (ulimit -v): make do with less.
+		if !errors.Is(err, syscall.ENOMEM) || size == least {
+			return nil, fmt.Errorf("opening data file %s: %w", path, err)
+		}
+		size = max(size/2, least)
+	}
+}
+
+// boltOptions: the map is far larger than the file, because a write
+// transaction that outgrows it would wait for all readers, and one of them is
+// always there. MaxSize turns that wait into an error.
+func boltOptions(mapSize int64) *bbolt.Options {
+	o := &bbolt.Options{
+		Timeout:      lockTimeout,
+		FreelistType: bbolt.FreelistMapType,
+	}
+	if runtime.GOOS == "windows" {
+		return o // there the file is as large as its map
+	}
+	o.InitialMmapSize = int(mapSize)
+	o.MaxSize = int(mapSize)
+	return o
+}
+
+// mapSizeOr is the map size asked for, or the default for this machine.
+func mapSizeOr(want int64) int64 {
+	switch {
+	case want > 0:
+		return want
+	case strconv.IntSize == 32:
+		return 1 << 30
+	default:
+		return defaultMapSize
+	}
+}
+
+// createFile makes an empty data file at path. A crash leaves either none or
+// a whole one.
+func createFile(dir, path, clusterID string) error {
+	tmp := filepath.Join(dir, creatingName)
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("creating data file: %w", err)
+	}
+	b, err := bbolt.Open(tmp, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return fmt.Errorf("creating data file: %w", err)
+	}
+	err = b.Update(func(tx *bbolt.Tx) error {
+		if _, err := tx.CreateBucket(bucketRows); err != nil {
+			return err
+		}
+		meta, err := tx.CreateBucket(bucketMeta)
+		if err != nil {
+			return err
+		}
+		if err := meta.Put(metaFormat, binary.BigEndian.AppendUint32(nil, formatVersion)); err != nil {
+			return err
+		}
+		if err := meta.Put(metaCluster, []byte(clusterID)); err != nil {
+			return err
+		}
+		return putMeta(tx, State{}, Meta{})
+	})
+	if err = errors.Join(err, b.Close()); err != nil {
+		return fmt.Errorf("creating data file: %w", err)
+	}
+	return replaceFile(tmp, path)
+}
+
+// replaceFile puts the file tmp, whose contents are on disk, in the place of
+// path for good.
+func replaceFile(tmp, path string) error {
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func putMeta(tx *bbolt.Tx, s State, m Meta) error {
+	bucket := tx.Bucket(bucketMeta)
+	if bucket == nil {
+		return errors.New("data file has no meta bucket")
+	}
+	if err := bucket.Put(metaState, s.encode()); err != nil {
+		return err
+	}
+	return bucket.Put(metaLog, m.encode())
+}
+
+// begin opens a read transaction and reads inside of it what it is a
+// checkpoint of.
+func (f *file) begin() (*base, error) {
+	tx, err := f.bolt.Begin(false)
+	if err != nil {
+		return nil, fmt.Errorf("reading data file %s: %w", f.path, err)
+	}
+	b := &base{file: f, tx: tx, rows: tx.Bucket(bucketRows)}
+	if b.state, b.meta, err = readMeta(tx); err == nil && b.rows == nil {
+		err = errors.New("no rows bucket")
+	}
+	if err != nil {
+		_ = tx.Rollback()
+		return nil, fmt.Errorf("reading data file %s: %w", f.path, err)
+	}
+	b.refs.Store(1)
+	f.refs.Add(1)
+	return b, nil
+}
+
+func readMeta(tx *bbolt.Tx) (s State, m Meta, err error) {
+	bucket := tx.Bucket(bucketMeta)
+	if bucket == nil {
+		return s, m, errors.New("no meta bucket")
+	}
+	if v := bucket.Get(metaFormat); len(v) != 4 {
+		return s, m, errors.New("no format version")
+	} else if n := binary.BigEndian.Uint32(v); n != formatVersion {
+		return s, m, fmt.Errorf("its format is version %d, this program knows version %d", n, formatVersion)
+	}
+	if err := s.decode(bucket.Get(metaState)); err != nil {
+		return s, m, err
+	}
+	return s, m, m.decode(bucket.Get(metaLog))
+}
+
+// cluster gives the group's id that the file was made for.
+func (b *base) cluster() string { return string(b.tx.Bucket(bucketMeta).Get(metaCluster)) }
+
+// retain needs somebody else's reference to be held meanwhile.
+func (b *base) retain() { b.refs.Add(1) }
+
+func (b *base) release() {
+	if b.refs.Add(-1) == 0 {
+		_ = b.tx.Rollback() // of a read transaction: it cannot fail
+		b.file.release()
+	}
+}
+
+func (f *file) release() {
+	if f.refs.Add(-1) == 0 {
+		f.err = f.bolt.Close()
+		close(f.done)
+	}
+}
+
+func (s State) encode() []byte {
+	b := make([]byte, 0, 40)
+	b = binary.BigEndian.AppendUint64(b, s.Index)
+	b = binary.BigEndian.AppendUint64(b, s.Term)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.Clock))
+	b = binary.BigEndian.AppendUint64(b, s.Hash.Hi)
+	return binary.BigEndian.AppendUint64(b, s.Hash.Lo)
+}
+
+func (s *State) decode(b []byte) error {
+	if len(b) != 40 {
+		return fmt.Errorf("state is %d bytes instead of 40", len(b))
+	}
+	u := func(i int) uint64 { return binary.BigEndian.Uint64(b[8*i:]) }
+	*s = State{Index: u(0), Term: u(1), Clock: int64(u(2)), Hash: Hash{Hi: u(3), Lo: u(4)}}
+	return nil
+}
+
+func (m Meta) encode() []byte {
+	b := make([]byte, 0, 24+len(m.Config))
+	b = binary.BigEndian.AppendUint64(b, m.Index)
+	b = binary.BigEndian.AppendUint64(b, m.Term)
+	b = binary.BigEndian.AppendUint64(b, m.ConfigIndex)
+	return append(b, m.Config...)
+}
+
+func (m *Meta) decode(b []byte) error {
+	if len(b) < 24 {
+		return fmt.Errorf("log position is %d bytes instead of 24 or more", len(b))
+	}
+	u := func(i int) uint64 { return binary.BigEndian.Uint64(b[8*i:]) }
+	*m = Meta{Index: u(0), Term: u(1), ConfigIndex: u(2), Config: append([]byte(nil), b[24:]...)}
+	return nil
+}

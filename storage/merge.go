@@ -1,0 +1,207 @@
+package storage
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/tidwall/btree"
+	"go.etcd.io/bbolt"
+)
+
+// merge walks the layers of a view in the order of the keys. Of rows with the
+// same key it gives that of the uppermost layer. It gives tombstones too: a
+// nil value.
+//
+// All cursors stand at their next row, except that those in used stand at the
+// row that was given last.
+type merge struct {
+	layers [3]cursor // active, frozen, data file
+	n      int
+	used   uint8 // bit i: layers[i] gave, or hid, the present row
+	fromDB bool  // the present row belongs to the data file
+	key    []byte
+	value  []byte
+}
+
+// cursor stands at a row of one layer; ok is false past the end.
+type cursor struct {
+	ok         bool
+	key, value []byte
+	tree       btree.IterG[row]
+	file       *bbolt.Cursor // nil: a tree
+}
+
+// merges keeps merges for reuse: they are large, and reads of a few rows are
+// the rule.
+var merges = sync.Pool{New: func() any { return new(merge) }}
+
+// newMerge gives a merge of the layers of v; the caller must release it.
+func newMerge(v *view) *merge {
+	m := merges.Get().(*merge)
+	m.addTree(v.active)
+	if v.frozen != nil {
+		m.addTree(v.frozen)
+	}
+	m.layers[m.n].file = v.base.rows.Cursor()
+	m.n++
+	return m
+}
+
+// release forgets all rows, so that a merge that waits in the pool keeps
+// nothing alive.
+func (m *merge) release() {
+	for i := range m.n {
+		c := &m.layers[i]
+		c.tree.Release()
+		c.key, c.value, c.file, c.ok = nil, nil, nil, false
+	}
+	m.n, m.key, m.value = 0, nil, nil
+	merges.Put(m)
+}
+
+// addTree leaves an empty layer out.
+func (m *merge) addTree(o *overlay) {
+	if o.tree.Len() == 0 {
+		return
+	}
+	m.layers[m.n].tree.Init(o.tree, false)
+	m.n++
+}
+
+// first moves to the first row at or after from.
+func (m *merge) first(from []byte) bool {
+	for i := range m.n {
+		m.layers[i].seek(from)
+	}
+	m.used = 0
+	return m.pick(1)
+}
+
+// next moves to the next row.
+func (m *merge) next() bool {
+	for i := range m.n {
+		if m.used&(1<<i) != 0 {
+			m.layers[i].next()
+		}
+	}
+	return m.pick(1)
+}
+
+// last moves to the last row before to, or the last of all if to is nil.
+func (m *merge) last(to []byte) bool {
+	for i := range m.n {
+		m.layers[i].seekBefore(to)
+	}
+	m.used = 0
+	return m.pick(-1)
+}
+
+// prev moves to the row before.
+func (m *merge) prev() bool {
+	for i := range m.n {
+		if m.used&(1<<i) != 0 {
+			m.layers[i].prev()
+		}
+	}
+	return m.pick(-1)
+}
+
+// pick chooses the lowest key under the cursors, or the highest if direction
+// is negative.
+func (m *merge) pick(direction int) bool {
+	m.used = 0
+	best := -1
+	for i := range m.n {
+		c := &m.layers[i]
+		if !c.ok {
+			continue
+		}
+		order := -1
+		if best >= 0 {
+			order = bytes.Compare(c.key, m.layers[best].key) * direction
+		}
+		switch {
+		case order < 0:
+			best, m.used = i, 1<<i
+		case order == 0:
+			m.used |= 1 << i
+		}
+	}
+	if best < 0 {
+		return false
+	}
+	c := &m.layers[best]
+	m.key, m.value, m.fromDB = c.key, c.value, c.file != nil
+	return true
+}
+
+// emit hands the present row to fn.
+func (m *merge) emit(lasting bool, fn func(key, value []byte) bool) bool {
+	if !lasting || !m.fromDB {
+		return fn(m.key, m.value)
+	}
+	// One allocation for both; neither can grow into the other.
+	n := len(m.key)
+	both := make([]byte, n+len(m.value))
+	copy(both, m.key)
+	copy(both[n:], m.value)
+	return fn(both[:n:n], both[n:])
+}
+
+func (c *cursor) seek(from []byte) {
+	if c.file != nil {
+		c.at(c.file.Seek(from))
+		return
+	}
+	c.atTree(c.tree.Seek(row{key: from}))
+}
+
+// seekBefore stands at the last row below to.
+func (c *cursor) seekBefore(to []byte) {
+	if c.file != nil {
+		if to == nil {
+			c.at(c.file.Last())
+		} else if key, _ := c.file.Seek(to); key == nil {
+			c.at(c.file.Last())
+		} else {
+			c.at(c.file.Prev())
+		}
+		return
+	}
+	if to == nil || !c.tree.Seek(row{key: to}) {
+		c.atTree(c.tree.Last())
+	} else {
+		c.atTree(c.tree.Prev())
+	}
+}
+
+func (c *cursor) next() {
+	if c.file != nil {
+		c.at(c.file.Next())
+		return
+	}
+	c.atTree(c.tree.Next())
+}
+
+func (c *cursor) prev() {
+	if c.file != nil {
+		c.at(c.file.Prev())
+		return
+	}
+	c.atTree(c.tree.Prev())
+}
+
+func (c *cursor) at(key, value []byte) {
+	c.key, c.value, c.ok = key, value, key != nil
+	if c.ok && value == nil {
+		c.value = noBytes
+	}
+}
+
+func (c *cursor) atTree(ok bool) {
+	c.ok = ok
+	if ok {
+		r := c.tree.Item()
+		c.key, c.value = r.key, r.value
+	}
+}

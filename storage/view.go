@@ -1,0 +1,224 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// view is the table at one instant: two layers in memory over the data file.
+type view struct {
+	active *overlay
+	frozen *overlay // nil unless a checkpoint is being written
+	base   *base
+	state  State
+}
+
+// inMemory looks for a row or a tombstone in the overlays.
+func (v *view) inMemory(key []byte) (row, bool) {
+	if r, ok := v.active.get(key); ok {
+		return r, true
+	}
+	if v.frozen != nil {
+		return v.frozen.get(key)
+	}
+	return row{}, false
+}
+
+func (v *view) get(key []byte) (value []byte, ok bool) {
+	if r, ok := v.inMemory(key); ok {
+		return r.value, r.value != nil
+	}
+	value = v.base.rows.Get(key)
+	return value, value != nil
+}
+
+// ascend merges the layers. With lasting set, rows of the data file are copied
+// before fn sees them.
+func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
+	m := newMerge(v)
+	defer m.release()
+	for ok := m.first(from); ok; ok = m.next() {
+		if to != nil && bytes.Compare(m.key, to) >= 0 {
+			return
+		}
+		if m.value == nil {
+			continue
+		}
+		if !m.emit(lasting, fn) {
+			return
+		}
+	}
+}
+
+func (v *view) descend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
+	m := newMerge(v)
+	defer m.release()
+	for ok := m.last(to); ok; ok = m.prev() {
+		if bytes.Compare(m.key, from) < 0 {
+			return
+		}
+		if m.value == nil {
+			continue
+		}
+		if !m.emit(lasting, fn) {
+			return
+		}
+	}
+}
+
+// live is a DB as a Reader for those who hold its lock.
+type live DB
+
+func (l *live) Get(key []byte) ([]byte, bool) { return l.view.get(key) }
+
+func (l *live) Ascend(from, to []byte, fn func(key, value []byte) bool) {
+	l.view.ascend(from, to, false, fn)
+}
+
+func (l *live) Descend(from, to []byte, fn func(key, value []byte) bool) {
+	l.view.descend(from, to, false, fn)
+}
+
+// View calls fn with the table at one instant. Writers wait for fn, so it must
+// be short, do no I/O and not call the DB again. What the Reader returns dies
+// with fn.
+func (db *DB) View(fn func(Reader, State) error) error {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if db.closed {
+		return ErrClosed
+	}
+	return fn((*live)(db), db.state)
+}
+
+// Errors of readers.
+var (
+	// ErrClosed: the table was closed.
+	ErrClosed = errors.New("the table is closed")
+	// ErrExpired: a Snapshot was used for longer than Options.ReaderLifetime.
+	// Whatever was read from it may be incomplete.
+	ErrExpired = errors.New("a long read exceeded its time")
+)
+
+// Snapshot is the table at one instant, for long reads: it does not keep
+// writers waiting, but it keeps pages of the data file from being used again
+// and so has a limited lifetime. After that it reads nothing and Err says so.
+type Snapshot struct {
+	view
+	deadline time.Time
+	expired  atomic.Bool
+	closed   bool
+}
+
+// Snapshot gives the table as it is now. The caller must Close it.
+func (db *DB) Snapshot() (*Snapshot, error) {
+	s := &Snapshot{deadline: time.Now().Add(db.opt.ReaderLifetime)}
+	if db.shareCopy(s) {
+		return s, nil
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil, ErrClosed
+	}
+	if db.copied == nil {
+		db.copied = db.active.copy()
+	}
+	db.fill(s)
+	return s, nil
+}
+
+// shareCopy uses the copy that an earlier reader made, if nothing was written
+// since: a copy makes the following writes dearer.
+func (db *DB) shareCopy(s *Snapshot) bool {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if db.closed || db.copied == nil {
+		return false
+	}
+	db.fill(s)
+	return true
+}
+
+func (db *DB) fill(s *Snapshot) {
+	s.view = db.view
+	s.active = db.copied
+	s.base.retain()
+}
+
+// Walk calls fn with a Snapshot and closes it. It fails with ErrExpired if fn
+// took longer than Options.ReaderLifetime, whatever fn returned.
+func (db *DB) Walk(fn func(Reader, State) error) error {
+	s, err := db.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	err = fn(s, s.state)
+	if expired := s.Err(); expired != nil {
+		return expired
+	}
+	return err
+}
+
+// State gives the state that belongs to the rows.
+func (s *Snapshot) State() State { return s.state }
+
+// Err is ErrExpired if a read was refused.
+func (s *Snapshot) Err() error {
+	if s.expired.Load() {
+		return ErrExpired
+	}
+	return nil
+}
+
+// Close frees the pages of the data file. What was read dies with it.
+func (s *Snapshot) Close() {
+	if !s.closed {
+		s.closed = true
+		s.base.release()
+	}
+}
+
+func (s *Snapshot) alive() bool {
+	if s.expired.Load() {
+		return false
+	}
+	if time.Now().After(s.deadline) {
+		s.expired.Store(true)
+		return false
+	}
+	return true
+}
+
+// Get implements Reader.
+func (s *Snapshot) Get(key []byte) ([]byte, bool) {
+	if !s.alive() {
+		return nil, false
+	}
+	return s.view.get(key)
+}
+
+// Ascend implements Reader.
+func (s *Snapshot) Ascend(from, to []byte, fn func(key, value []byte) bool) {
+	s.view.ascend(from, to, false, s.whileAlive(fn))
+}
+
+// Descend implements Reader.
+func (s *Snapshot) Descend(from, to []byte, fn func(key, value []byte) bool) {
+	s.view.descend(from, to, false, s.whileAlive(fn))
+}
+
+// whileAlive asks for the time every few rows.
+func (s *Snapshot) whileAlive(fn func(key, value []byte) bool) func(key, value []byte) bool {
+	n := 0
+	return func(key, value []byte) bool {
+		if n%64 == 0 && !s.alive() {
+			return false
+		}
+		n++
+		return fn(key, value)
+	}
+}

@@ -137,9 +137,9 @@ func (s *session) attempt(e *entry, args [][]byte) command.Reply {
 	items := []item{{entry: e, args: args}}
 	if e.spec.Is(command.Write) {
 		s.run.propose(items)
-		return e.shape(items[0].reply, args, int(s.proto.Load()))
+	} else {
+		s.run.readHere(items)
 	}
-	s.run.readHere(items)
 	return items[0].reply
 }
 

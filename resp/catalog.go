@@ -28,8 +28,6 @@ type entry struct {
 	movable func(args [][]byte) [][]byte
 	// blocks says whether a call is to wait until there is an answer.
 	blocks func(args [][]byte) bool
-	// shape gives a reply the form that it has in a protocol version.
-	shape func(r command.Reply, args [][]byte, proto int) command.Reply
 
 	calls callStats
 }
@@ -84,7 +82,6 @@ func newStoreEntry(spec *command.Spec) *entry {
 		secret:  spec.Prepare != nil,
 		movable: movableKeys(spec.Name),
 		blocks:  blockingForm(spec),
-		shape:   replyShape(spec.Name),
 	}
 }
 

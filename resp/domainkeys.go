@@ -88,3 +88,13 @@ func numKeys(args [][]byte, at int) [][]byte {
 	}
 	return args[at+1 : at+1+n]
 }
+
+// hasOption looks for an option among the arguments.
+func hasOption(args [][]byte, option string) bool {
+	for _, a := range args[1:] {
+		if bytes.EqualFold(a, []byte(option)) {
+			return true
+		}
+	}
+	return false
+}

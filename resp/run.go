@@ -229,7 +229,7 @@ func (s *session) call(tx *keyspace.Tx, e *entry, args [][]byte) command.Reply {
 	if err != nil {
 		return command.Fail(err)
 	}
-	return e.shape(reply, args, int(s.proto.Load()))
+	return reply
 }
 
 // requestContext bounds how long the group may take.

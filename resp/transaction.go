@@ -229,7 +229,7 @@ func (s *session) execWrites(tx *transaction) error {
 	}
 	s.run.proposed = true
 	for i, it := range sent {
-		it.reply = it.entry.shape(res.Replies[i], it.args, int(s.proto.Load()))
+		it.reply = res.Replies[i]
 	}
 	return nil
 }

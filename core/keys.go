@@ -1,6 +1,10 @@
 package core
 
-import "github.com/parlorchat/parlor/storage/keyspace"
+import (
+	"slices"
+
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
 
 // The keys of docs/keyspace.md, spelt in this file only.
 
@@ -66,5 +70,6 @@ func members(tx *keyspace.Tx, key string) ([]string, error) {
 		out = append(out, string(m))
 		return true
 	})
+	slices.Sort(out)
 	return out, err
 }

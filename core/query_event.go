@@ -2,6 +2,9 @@ package core
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
 
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
@@ -10,12 +13,19 @@ import (
 // oldest first. Events below the site's first kept one are gone: see
 // FirstEvent.
 func ReadEvents(tx *keyspace.Tx, site string, after int64, limit int) ([]Event, error) {
+	return readEventsOf(tx, site, after, limit, "")
+}
+
+// readEventsOf is ReadEvents for one type, or for all if typ is "".
+func readEventsOf(tx *keyspace.Tx, site string, after int64, limit int, typ string) ([]Event, error) {
 	out := []Event{}
 	err := tx.XEach([]byte(keyEvents(site)), seqID(max(after, 0)+1), lastID, false, func(id keyspace.StreamID, fields [][]byte) bool {
 		if len(out) == limit {
 			return false
 		}
-		out = append(out, readEvent(site, id, fields))
+		if e := readEvent(site, id, fields); typ == "" || e.Type == typ {
+			out = append(out, e)
+		}
 		return true
 	})
 	return out, err
@@ -54,6 +64,22 @@ func ConsumerCursor(tx *keyspace.Tx, site, consumer string) (c Cursor, ok bool, 
 	err = json.Unmarshal(value, &c)
 	c.Consumer = consumer
 	return c, err == nil, err
+}
+
+// Consumers gives the places of all consumers of a site's events, in the order
+// of their names.
+func Consumers(tx *keyspace.Tx, site string) ([]Cursor, error) {
+	var out []Cursor
+	var bad error
+	err := tx.HEach([]byte(keyConsumers(site)), func(name, value []byte) bool {
+		c := Cursor{}
+		bad = json.Unmarshal(value, &c)
+		c.Consumer = string(name)
+		out = append(out, c)
+		return bad == nil
+	})
+	slices.SortFunc(out, func(a, b Cursor) int { return strings.Compare(a.Consumer, b.Consumer) })
+	return out, errors.Join(err, bad)
 }
 
 // Epoch names the history that event numbers belong to; it changes when a

@@ -15,14 +15,21 @@ func GetVisitor(tx *keyspace.Tx, id string) (v Visitor, ok bool, err error) {
 	if v, ok, err = loadVisitor(tx, id); err != nil || !ok {
 		return Visitor{}, false, err
 	}
-	err = tx.HEach([]byte(keyVisitorVars(id)), func(name, value []byte) bool {
-		if v.Vars == nil {
-			v.Vars = map[string]string{}
+	v.Vars, err = visitorVars(tx, id)
+	return v, true, err
+}
+
+// visitorVars reads a visitor's custom variables; nil if he has none.
+func visitorVars(tx *keyspace.Tx, id string) (map[string]string, error) {
+	var vars map[string]string
+	err := tx.HEach([]byte(keyVisitorVars(id)), func(name, value []byte) bool {
+		if vars == nil {
+			vars = map[string]string{}
 		}
-		v.Vars[string(name)] = string(value)
+		vars[string(name)] = string(value)
 		return true
 	})
-	return v, true, err
+	return vars, err
 }
 
 // VisitorPages reads the last pages that a visitor viewed, newest first.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -14,8 +15,10 @@ import (
 // go first.
 const maxDeadLetters = 10_000
 
-// maxDeadReason is how much of the reason is kept, in bytes.
-const maxDeadReason = 1_024
+const (
+	maxDeadReason = 1_024 // bytes of a reason that are kept
+	maxConsumer   = 128   // bytes of a consumer's name
+)
 
 func keyDead(site, consumer string) string { return prefixSite + site + ":dead:" + consumer }
 
@@ -69,46 +72,55 @@ func DeadLetters(tx *keyspace.Tx, site, consumer string, limit int) ([]DeadLette
 
 // deadCommands are the commands on dead letters.
 func deadCommands() []command.Spec {
-	return []command.Spec{{
-		Name: "EVENT.DEAD", Arity: 5, Flags: command.Write | command.Module, Group: "module", Since: "0.1.0",
-		Summary:    "Keeps an event that a consumer gave up on as a dead letter.",
-		Categories: []string{"write", "event"},
-		Args: []command.Arg{
-			{Name: "site", Type: "string"}, {Name: "consumer", Type: "string"},
-			{Name: "seq", Type: "integer"}, {Name: "reason", Type: "string"},
-		},
-		Run: runEventDead,
-	}}
+	return []command.Spec{
+		writes("EVENT.DEAD", "event", prefixSite, "Keeps an event that a consumer gave up on as a dead letter.", 5, runEventDead,
+			key("site"), text("consumer"), integer("seq"), text("reason")),
+	}
 }
 
-// runEventDead is EVENT.DEAD site consumer seq reason.
-func runEventDead(c *command.Call, args [][]byte) (command.Reply, error) {
-	site, consumer, reason := string(args[1]), string(args[2]), string(args[4])
-	seq, err := strconv.ParseInt(string(args[3]), 10, 64)
-	if err != nil || seq < 1 {
-		return command.Reply{}, fail(CodeInvalid, "seq is %q; it must be a whole number from 1 to %d", clip(string(args[3]), 40), int64(math.MaxInt64))
+// runEventDead is EVENT.DEAD.
+func runEventDead(s *step, args []string) (command.Reply, error) {
+	site, err := s.site(args[1])
+	if err != nil {
+		return command.Reply{}, err
 	}
-	events, err := ReadEvents(c.Tx, site, seq-1, 1)
+	consumer := args[2]
+	if consumer == "" {
+		return command.Reply{}, fail(CodeInvalid, "a consumer needs a name")
+	}
+	if err := checkText("the consumer's name", consumer, maxConsumer); err != nil {
+		return command.Reply{}, err
+	}
+	seq, err := parseNumber("seq", args[3], 1, math.MaxInt64)
+	if err != nil {
+		return command.Reply{}, err
+	}
+	events, err := ReadEvents(s.Tx, site.ID, seq-1, 1)
 	if err != nil {
 		return command.Reply{}, err
 	}
 	if len(events) == 0 || events[0].Seq != seq {
-		return command.Reply{}, fail(CodeNotFound, "site %q has no event %d", clip(site, 80), seq)
+		return command.Reply{}, fail(CodeNotFound, "site %q has no event %d", site.ID, seq)
 	}
-	key := []byte(keyDead(site, consumer))
-	last, err := c.XLast(key)
+	return command.OK, s.keepDead([]byte(keyDead(site.ID, consumer)), &events[0], args[4])
+}
+
+// keepDead adds a dead letter, named after the time, and drops the oldest if
+// there are too many.
+func (s *step) keepDead(key []byte, e *Event, reason string) error {
+	last, err := s.XLast(key)
 	if err != nil {
-		return command.Reply{}, err
+		return err
 	}
-	id := keyspace.StreamID{Ms: uint64(c.Now)}
+	id := keyspace.StreamID{Ms: uint64(s.Now)}
 	if last.Ms >= id.Ms {
 		id = keyspace.StreamID{Ms: last.Ms, Seq: last.Seq + 1}
 	}
-	fields := [][]byte{[]byte("event"), []byte(toJSON(events[0])), []byte("reason"), []byte(clip(reason, maxDeadReason))}
-	if err := c.XAdd(key, id, fields); err != nil {
-		return command.Reply{}, err
+	reason = strings.ToValidUTF8(clip(reason, maxDeadReason), "")
+	if err := s.XAdd(key, id, [][]byte{[]byte("event"), []byte(toJSON(e)), []byte("reason"), []byte(reason)}); err != nil {
+		return err
 	}
-	return command.OK, trimDead(c.Tx, key)
+	return trimDead(s.Tx, key)
 }
 
 // trimDead drops the oldest dead letter if there are too many.

@@ -45,7 +45,7 @@ type local struct {
 // catalog is all the commands that clients may name.
 type catalog struct {
 	byName map[string]*entry
-	sorted []*entry
+	sorted []*entry // without the internal ones
 }
 
 // newCatalog joins the commands of the Store with those of the server. Where
@@ -72,7 +72,9 @@ func newCatalog(table *command.Table) *catalog {
 func (c *catalog) add(e *entry) {
 	c.byName[e.spec.Name] = e
 	c.byName[e.lower] = e // the two spellings that clients use need no conversion
-	c.sorted = append(c.sorted, e)
+	if !e.spec.Is(command.Internal) {
+		c.sorted = append(c.sorted, e)
+	}
 }
 
 func newStoreEntry(spec *command.Spec) *entry {

@@ -20,7 +20,7 @@ type testClient struct {
 
 func dial(t testing.TB, addr net.Addr) *testClient {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr.String())
+	conn, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func readReply(r *bufio.Reader) (string, error) {
 			return "", fmt.Errorf("bulk %q does not end in CR LF", b)
 		}
 		if line[0] == '=' {
-			return "=" + string(b[:n]), nil
+			return "=" + strconv.Quote(string(b[:n])), nil
 		}
 		return strconv.Quote(string(b[:n])), nil
 	case '*', '~', '>':

@@ -31,7 +31,7 @@ func inspectCommands() []local {
 				{Name: "module-name", Type: "string", Token: "MODULE"},
 				{Name: "category", Type: "string", Token: "ACLCAT"},
 				{Name: "pattern", Type: "pattern", Token: "PATTERN"}}}), run: commandList},
-		{spec: sub("GETKEYS", -3, "2.8.13", "Answers the keys that a call names.",
+		{spec: sub("GETKEYS", -4, "2.8.13", "Answers the keys that a call names.",
 			command.Arg{Name: "command", Type: "string"}, command.Arg{Name: "arg", Type: "string", Optional: true, Multiple: true}), run: commandGetKeys},
 	})
 	c.spec.Arity = -1
@@ -55,7 +55,7 @@ func commandInfo(s *session, args [][]byte) (command.Reply, error) {
 		if e := s.server.catalog.named(name); e != nil {
 			out = append(out, e.info())
 		} else {
-			out = append(out, command.NullArray())
+			out = append(out, command.Null())
 		}
 	}
 	return command.Array(out...), nil

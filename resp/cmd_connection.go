@@ -18,7 +18,7 @@ var (
 	errNoPassword  = command.Errorf("ERR", "AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 	errNoProto     = command.Errorf("NOPROTO", "unsupported protocol version")
 	errProtoInt    = command.Errorf("ERR", "Protocol version is not an integer or out of range")
-	errHelloNoAuth = command.Errorf("NOAUTH", "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+	errHelloNoAuth = command.Errorf("NOAUTH", "HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 	errClientName  = command.Errorf("ERR", "Client names cannot contain spaces, newlines or special characters.")
 	errDBIndex     = command.Errorf("ERR", "DB index is out of range")
 )

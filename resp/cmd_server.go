@@ -113,14 +113,18 @@ func configCommands() []local {
 	}
 }
 
-// configGet answers with the names that Redis has for what there is. The
-// password is never shown.
+// configGet answers with the names that Redis has for what there is, spelt as
+// the client did if it gave no pattern. The password is never shown.
 func configGet(s *session, args [][]byte) (command.Reply, error) {
 	var out []command.Reply
 	for _, p := range s.server.parameters() {
 		for _, pattern := range args[2:] {
 			if matches(p.name, string(pattern)) {
-				out = append(out, command.BulkString(p.name), command.BulkString(p.value))
+				name := p.name
+				if !strings.ContainsAny(string(pattern), "*?[") {
+					name = string(pattern)
+				}
+				out = append(out, command.BulkString(name), command.BulkString(p.value))
 				break
 			}
 		}
@@ -244,9 +248,6 @@ func (s *session) memoryUsage(args [][]byte) (command.Reply, error) {
 		return command.Reply{}, command.ErrSyntax
 	}
 	key := args[2]
-	if isSecret(key) {
-		return command.Reply{}, errSecretKey
-	}
 	if err := s.catchUp(); err != nil {
 		return command.Reply{}, storeError(err, command.ErrNoLeader)
 	}

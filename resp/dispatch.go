@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,10 @@ var (
 func (s *session) dispatch(args [][]byte) {
 	s.advanceReplyMode()
 	s.server.stats.Commands.Add(1)
+	if isHTTP(args[0]) {
+		s.end()
+		return
+	}
 	e, err := s.server.catalog.lookup(args)
 	if err == nil {
 		s.lastCmd.Store(e)
@@ -34,6 +39,12 @@ func (s *session) dispatch(args [][]byte) {
 	default:
 		s.run.add(e, args)
 	}
+}
+
+// isHTTP recognises a browser that a web page has sent here: the lines of its
+// request must not be carried out as commands.
+func isHTTP(name []byte) bool {
+	return bytes.EqualFold(name, []byte("POST")) || bytes.EqualFold(name, []byte("Host:"))
 }
 
 // advanceReplyMode lets CLIENT REPLY SKIP have its effect on one command.
@@ -59,10 +70,8 @@ func (s *session) admit(e *entry, args [][]byte) error {
 		return command.Errorf("NOPERM", "'"+e.lower+"' is internal: only the nodes of the group may send it")
 	case e.refusal != nil:
 		return e.refusal
-	case e.local == nil:
-		return checkDomainKeys(e, args)
 	}
-	return nil
+	return checkDomainKeys(e, args)
 }
 
 // reject answers a command that is not carried out. In a transaction it also

@@ -1,0 +1,108 @@
+package redis
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// Commands gives all commands of this package, for command.NewTable.
+func Commands() []command.Spec {
+	var specs []command.Spec
+	for _, g := range []group{
+		{"string", "string", stringCommands()},
+		{"generic", "keyspace", keyCommands()},
+		{"hash", "hash", hashCommands()},
+		{"set", "set", setCommands()},
+		{"sorted-set", "sortedset", zsetCommands()},
+		{"stream", "stream", streamCommands()},
+	} {
+		for _, c := range g.commands {
+			specs = append(specs, c.spec(g))
+		}
+	}
+	return specs
+}
+
+type group struct {
+	name     string // as COMMAND DOCS has it
+	category string // as ACL CAT has it
+	commands []entry
+}
+
+type handler = func(c *command.Call, args [][]byte) (command.Reply, error)
+
+// entry is one line of a table.
+type entry struct {
+	name    string
+	arity   int
+	flags   command.Flag
+	keys    keys
+	since   string
+	syntax  string // arguments as the manual writes them; see parseSyntax
+	summary string
+	run     handler
+}
+
+// keys places the keys among the arguments: first, last, step.
+type keys [3]int
+
+var (
+	noKeys  = keys{}        // none, or not at fixed places
+	oneKey  = keys{1, 1, 1} // the first argument
+	twoKeys = keys{1, 2, 1} // the first two
+	allKeys = keys{1, -1, 1}
+)
+
+// Shorthands for the tables.
+const (
+	read      = command.ReadOnly
+	readFast  = command.ReadOnly | command.Fast
+	write     = command.Write
+	writeFast = command.Write | command.Fast
+)
+
+func (e entry) spec(g group) command.Spec {
+	rw, speed := "read", "slow"
+	if e.flags&command.Write != 0 {
+		rw = "write"
+	}
+	if e.flags&command.Fast != 0 {
+		speed = "fast"
+	}
+	categories := []string{rw, g.category, speed}
+	if e.flags&command.Blocking != 0 {
+		categories = append(categories, "blocking")
+	}
+	if e.name == "KEYS" {
+		categories = append(categories, "dangerous")
+	}
+	return command.Spec{
+		Name: e.name, Arity: e.arity, Flags: e.flags, Summary: e.summary, Group: g.name, Since: e.since,
+		Categories: categories, First: e.keys[0], Last: e.keys[1], Step: e.keys[2],
+		Args: parseSyntax(e.syntax), Run: e.run,
+	}
+}
+
+// ReservedPrefixes begin the keys of the domain, which change through domain
+// commands only.
+var ReservedPrefixes = []string{"visitor:", "chat:", "agent:", "department:", "site:", "secret:", "system:"}
+
+// IsDomainKey says whether a key is one of the domain's.
+func IsDomainKey(key []byte) bool {
+	for _, p := range ReservedPrefixes {
+		if len(key) >= len(p) && string(key[:len(p)]) == p {
+			return true
+		}
+	}
+	return false
+}
+
+// IsHidden says whether a key is left out of KEYS, SCAN and RANDOMKEY.
+func IsHidden(key []byte) bool { return bytes.HasPrefix(key, []byte("secret:")) }
+
+// is says whether an argument is a keyword, in any case.
+func is(arg []byte, keyword string) bool {
+	return len(arg) == len(keyword) && strings.EqualFold(string(arg), keyword)
+}

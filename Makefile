@@ -1,0 +1,47 @@
+# make            what there is to make
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+RACED       = ./storage/... ./raftfsm/... ./node/... ./resp/... ./core/... ./api/... ./pipeline/...
+export CGO_ENABLED ?= 0
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+build: ## ./parlor
+	go build -trimpath -o parlor ./cmd/parlor
+
+demo: ## three nodes, a demo shop and two agents on this machine
+	go run ./cmd/parlor demo
+
+test: ## everything that the README's test command runs
+	go test ./...
+
+check: ## gofmt, vet, module checksums, staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above"; exit 1; }
+	go vet ./...
+	go mod verify
+	$(STATICCHECK) ./...
+
+race: ## the packages with goroutines of their own, under the race detector
+	CGO_ENABLED=1 go test -race $(RACED)
+
+web: ## bundle the widget and the console anew into web/dist
+	go run ./web/build
+
+golden: ## rewrite the golden files from what the code does now; read the diff
+	go test ./rules ./core ./resp ./cmd/parlor -update
+
+differential: ## a million random commands against a real redis-server
+	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis -run Differential -timeout 60m -v
+
+transcript: ## run the first chat on three real nodes and write docs/first-chat.md
+	PARLOR_TRANSCRIPT=../../docs/first-chat.md go test ./cmd/parlor -run TestFirstChat -count=1 -v
+
+bench: ## Go benchmarks of the store, the state machine and the rules
+	go test -run '^$$' -bench . -benchmem ./storage/... ./raftfsm ./rules ./resp
+
+fuzz: ## each fuzz target for a minute
+	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
+		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
+
+.PHONY: help build demo test check race web golden differential transcript bench fuzz
+.DEFAULT_GOAL := help

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/parlorchat/parlor/core"
+	"github.com/parlorchat/parlor/node"
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/redis"
+)
+
+// Default addresses: nothing is reachable from elsewhere unless told to be.
+const (
+	DefaultHTTP    = "127.0.0.1:8080"
+	DefaultRESP    = "127.0.0.1:6380"
+	DefaultCluster = "127.0.0.1:7400"
+)
+
+// Options say how one member of a group serves. Dir is needed; the rest has
+// defaults.
+type Options struct {
+	Dir     string // data folder
+	Cluster string // address at which other members reach this one; empty: as kept in the data folder
+	Listen  string // listening address of the cluster port, where it differs
+	Name    string // what people call this member; empty: the host's name
+
+	HTTP         string // listening address; empty: as kept in the data folder, else DefaultHTTP
+	RESP         string // the same for the Redis protocol, else DefaultRESP
+	PublicURL    string // base URL at which browsers reach this member; empty: made from HTTP where that names a host
+	RESPPassword string // what AUTH must give; empty: clients of this machine only
+
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	NoRateLimits   bool           // for load tests
+	Demo           string         // site that the demo shop shows; empty: no shop
+	Seed           [][]string     // commands to propose once the member is ready; those that would make what exists are skipped
+
+	Version string
+	Log     *slog.Logger
+	// Ready, if any, is called once the member takes requests, with the
+	// addresses it listens on.
+	Ready func(httpAddr, respAddr string)
+}
+
+// Table is all the commands that a member understands.
+func Table() *command.Table { return command.NewTable(redis.Commands(), core.Commands()) }
+
+// memberOptions is the part that a member of a group needs by itself.
+func (o Options) memberOptions(table *command.Table) node.Options {
+	return node.Options{
+		Dir: o.Dir, Cluster: o.Cluster, Listen: o.Listen, Name: o.Name,
+		Version: o.Version, Log: o.Log, Table: table,
+	}
+}
+
+// addresses are kept in the data folder by init and join, so that serve needs
+// nothing but the folder.
+type addresses struct {
+	HTTP string `json:"http"`
+	RESP string `json:"resp"`
+}
+
+const addressFile = "addresses.json"
+
+func keepAddresses(dir string, a addresses) error {
+	content, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the addresses: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, addressFile), append(content, '\n'), 0o600); err != nil {
+		return fmt.Errorf("keeping the addresses: %w", err)
+	}
+	return nil
+}
+
+// withAddresses fills in what was not given from what is kept, then from the
+// defaults.
+func (o Options) withAddresses() (Options, error) {
+	var kept addresses
+	content, err := os.ReadFile(filepath.Join(o.Dir, addressFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return o, fmt.Errorf("reading the kept addresses: %w", err)
+	default:
+		if err := json.Unmarshal(content, &kept); err != nil {
+			return o, fmt.Errorf("reading %s: %w", filepath.Join(o.Dir, addressFile), err)
+		}
+	}
+	o.HTTP = first(o.HTTP, kept.HTTP, DefaultHTTP)
+	o.RESP = first(o.RESP, kept.RESP, DefaultRESP)
+	return o, nil
+}
+
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// checkListening refuses addresses that are none, before anything is made.
+func (o Options) checkListening() error {
+	for flag, addr := range map[string]string{"HTTP": o.HTTP, "RESP": o.RESP} {
+		if addr == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return &node.Error{Code: node.CodeInvalid, Message: flag + " address " + addr + " is not of the form host:port"}
+		}
+	}
+	return nil
+}
+
+// publicURL is where browsers reach this member, or empty if that cannot be
+// told from the listening address.
+func (o Options) publicURL(listening string) string {
+	if o.PublicURL != "" {
+		return o.PublicURL
+	}
+	host, _, err := net.SplitHostPort(listening)
+	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+		return ""
+	}
+	return "http://" + listening
+}

@@ -1,0 +1,185 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/parlorchat/parlor/api"
+	"github.com/parlorchat/parlor/core"
+	"github.com/parlorchat/parlor/node"
+	"github.com/parlorchat/parlor/resp"
+	"github.com/parlorchat/parlor/web"
+)
+
+// How long the steps of stopping may take. Together they stay below the
+// minute and a half that service managers grant.
+const (
+	drainTime = 10 * time.Second
+	closeTime = 10 * time.Second
+)
+
+// server is a running member with its front doors.
+type server struct {
+	o       Options
+	log     *slog.Logger
+	metrics *metrics.Set
+	member  *node.Node
+	http    *api.Server
+	resp    *resp.Server
+	failed  chan error // a front door that cannot go on
+}
+
+// Run serves until ctx ends, then stops in good order. The data folder must be
+// that of a member: see Form and Join.
+func Run(ctx context.Context, o Options) error {
+	o, err := o.withAddresses()
+	if err != nil {
+		return err
+	}
+	if err := o.checkListening(); err != nil {
+		return err
+	}
+	s := &server{o: o, log: o.Log, metrics: metrics.NewSet(), failed: make(chan error, 2)}
+
+	// The front doors are opened first: an address in use should be found
+	// before the group hears of us. Nobody is let in yet.
+	httpDoor, err := net.Listen("tcp", o.HTTP)
+	if err != nil {
+		return fmt.Errorf("listening for HTTP: %w", err)
+	}
+	defer func() { _ = httpDoor.Close() }()
+	respDoor, err := net.Listen("tcp", o.RESP)
+	if err != nil {
+		return fmt.Errorf("listening for RESP: %w", err)
+	}
+	defer func() { _ = respDoor.Close() }()
+
+	if err := s.open(httpDoor.Addr().String(), respDoor.Addr().String()); err != nil {
+		return err
+	}
+	return s.run(ctx, httpDoor, respDoor)
+}
+
+// open takes the data folder and makes the parts.
+func (s *server) open(httpAddr, respAddr string) error {
+	opts := s.o.memberOptions(Table())
+	opts.Metrics = s.metrics
+	opts.HTTP, opts.RESP = s.o.publicURL(httpAddr), respAddr
+	opts.Tick = core.SystemTick{Limit: tickLimit}.Args()
+	opts.Due = core.Due
+	var err error
+	if s.member, err = node.Open(opts); err != nil {
+		return err
+	}
+	return nil
+}
+
+// tickLimit bounds what one tick does, so that it holds nobody up; what is
+// left is done by the next one.
+const tickLimit = 1000
+
+// run starts the parts, waits for the end, and stops them.
+func (s *server) run(ctx context.Context, httpDoor, respDoor net.Listener) (err error) {
+	// Last, after nobody uses it any more: hand over the leadership, write a
+	// checkpoint, close the files.
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		err = errors.Join(err, s.member.Close(closing))
+	}()
+
+	// The pipelines run wherever the leader is.
+	s.runPipelines()
+
+	if err := s.member.Start(ctx); err != nil {
+		return err
+	}
+
+	// From here on the doors answer. Until there is a leader and this member
+	// has caught up, /readyz says no, and writes wait for a while.
+	if err := s.openHTTP(httpDoor); err != nil {
+		return err
+	}
+	defer s.shut("HTTP", s.http.Shutdown)
+	s.openRESP(respDoor)
+	defer s.shut("RESP", s.resp.Close)
+
+	if err := s.ready(ctx, httpDoor, respDoor); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		// In good order: sockets are told to go to another member, running
+		// calls end; the deferred steps do it from the last to the first.
+		s.log.Info("stopping")
+		return nil
+	case err := <-s.failed:
+		return err
+	}
+}
+
+// ready waits until the member is one, and does what is to be done once.
+func (s *server) ready(ctx context.Context, httpDoor, respDoor net.Listener) error {
+	if err := s.member.WaitReady(ctx); err != nil {
+		return fmt.Errorf("waiting for a leader: %w", err)
+	}
+	if err := s.seed(ctx); err != nil {
+		return err
+	}
+	s.log.Info("ready", "http", httpDoor.Addr().String(), "resp", respDoor.Addr().String(), "cluster", s.member.Cluster())
+	if s.o.Ready != nil {
+		s.o.Ready(httpDoor.Addr().String(), respDoor.Addr().String())
+	}
+	return nil
+}
+
+func (s *server) openHTTP(door net.Listener) error {
+	files, err := web.New()
+	if err != nil {
+		return err
+	}
+	config := api.Config{
+		Node: s.member, Files: files, Log: s.log, Metrics: s.metrics, Version: s.o.Version,
+		Demo: s.o.Demo, Hosts: s.hosts, TrustedProxies: s.o.TrustedProxies,
+	}
+	if s.o.NoRateLimits {
+		config.Limits = &api.Limits{}
+	}
+	if s.http, err = api.New(config); err != nil {
+		return err
+	}
+	go func() { s.report(s.http.Serve(door)) }()
+	return nil
+}
+
+func (s *server) openRESP(door net.Listener) {
+	s.resp = resp.NewOn(door, resp.Config{
+		Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus,
+	}, s.member, s.log)
+	go func() { s.report(s.resp.Serve()) }()
+}
+
+// report makes the member stop if a front door failed.
+func (s *server) report(err error) {
+	if err != nil {
+		s.failed <- err
+	}
+}
+
+// shut closes a front door; what does not end in time is cut off.
+func (s *server) shut(name string, stop func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := stop(ctx); err != nil {
+		s.log.Warn("a front door did not close in good order", "door", name, "err", err)
+	}
+}

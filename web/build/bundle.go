@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -70,13 +71,36 @@ func options(root string, from []api.EntryPoint) api.BuildOptions {
 		JSXImportSource:     "preact",
 		LegalComments:       api.LegalCommentsNone,
 		TreeShaking:         api.TreeShakingTrue,
-		TsconfigRaw:         "{}",
+		TsconfigRaw:         `{"compilerOptions":{"useDefineForClassFields":false}}`,
+		Plugins:             []api.Plugin{shadowStyles},
 		Alias: map[string]string{
 			"preact":             filepath.Join(preact, "dist", "preact.mjs"),
 			"preact/hooks":       filepath.Join(preact, "hooks", "dist", "hooks.mjs"),
 			"preact/jsx-runtime": filepath.Join(preact, "jsx-runtime", "dist", "jsxRuntime.mjs"),
 		},
 	}
+}
+
+// shadowStyles makes the loader's style sheet, which goes into its shadow root,
+// a minified text that it can import.
+var shadowStyles = api.Plugin{
+	Name: "shadow-styles",
+	Setup: func(build api.PluginBuild) {
+		build.OnLoad(api.OnLoadOptions{Filter: `[/\\\\]loader[/\\\\][^/\\\\]+\.css$`}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
+			source, err := os.ReadFile(args.Path)
+			if err != nil {
+				return api.OnLoadResult{}, fmt.Errorf("reading a style sheet: %w", err)
+			}
+			result := api.Transform(string(source), api.TransformOptions{
+				Loader: api.LoaderCSS, MinifyWhitespace: true, MinifySyntax: true, Target: api.ES2020, Charset: api.CharsetUTF8,
+			})
+			if len(result.Errors) > 0 {
+				return api.OnLoadResult{Errors: result.Errors}, nil
+			}
+			text := strings.TrimSpace(string(result.Code))
+			return api.OnLoadResult{Contents: &text, Loader: api.LoaderText}, nil
+		})
+	},
 }
 
 func failure(messages []api.Message) error {

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Admin is the way to the running member of a data folder, for the command
+// line.
+type Admin struct {
+	dir  string
+	http http.Client
+}
+
+// NewAdmin does not connect yet.
+func NewAdmin(dir string) *Admin {
+	path := AdminSocket(dir)
+	return &Admin{dir: dir, http: http.Client{
+		Timeout: 30 * time.Second,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				var d net.Dialer
+				return d.DialContext(ctx, "unix", path)
+			},
+		},
+	}}
+}
+
+// Status asks how the member and the group are.
+func (a *Admin) Status(ctx context.Context) (s Status, err error) {
+	return s, a.do(ctx, http.MethodGet, "/status", nil, &s)
+}
+
+// CreateToken makes a join token; ttl 0 means an hour.
+func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration) (string, error) {
+	var out tokenAnswer
+	err := a.do(ctx, http.MethodPost, "/tokens", tokenRequest{TTLSeconds: ttl.Seconds()}, &out)
+	return out.Token, err
+}
+
+// Tokens lists join tokens.
+func (a *Admin) Tokens(ctx context.Context) (out []Token, err error) {
+	return out, a.do(ctx, http.MethodGet, "/tokens", nil, &out)
+}
+
+// RevokeToken makes a join token useless.
+func (a *Admin) RevokeToken(ctx context.Context, id string) error {
+	return a.do(ctx, http.MethodDelete, "/tokens/"+url.PathEscape(id), nil, nil)
+}
+
+// Remove takes a member out of the group for good.
+func (a *Admin) Remove(ctx context.Context, id string, force bool) error {
+	path := "/members/" + url.PathEscape(id)
+	if force {
+		path += "?force=1"
+	}
+	return a.do(ctx, http.MethodDelete, path, nil, nil)
+}
+
+// TransferLeader hands over the leadership; to may be empty.
+func (a *Admin) TransferLeader(ctx context.Context, to string) error {
+	return a.do(ctx, http.MethodPost, "/leader", leaderRequest{To: to}, nil)
+}
+
+// Checkpoint writes a checkpoint now.
+func (a *Admin) Checkpoint(ctx context.Context) error {
+	return a.do(ctx, http.MethodPost, "/checkpoint", nil, nil)
+}
+
+// Metrics copies the member's metrics, in Prometheus' text form.
+func (a *Admin) Metrics(ctx context.Context, w io.Writer) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://parlor/metrics", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return a.unreachable(err)
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
+
+func (a *Admin) unreachable(err error) error {
+	return fail(CodeUnreachable, fmt.Sprintf("no member is running on the data folder %s: start it with serve (%v)", a.dir, err))
+}
+
+func (a *Admin) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://parlor"+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return a.unreachable(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		return decodeError(b)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}

@@ -1,0 +1,76 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// checkpointing writes the rows in memory to disk from time to time, so that
+// memory stays small and a restart fast. A checkpoint is a raft snapshot: raft
+// cuts the log behind it.
+func (n *Node) checkpointing(ctx context.Context) {
+	every := time.NewTicker(n.opt.Timing.Housekeep)
+	defer every.Stop()
+	tuned := time.Now()
+	for {
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return
+		}
+		if n.checkpointDue() {
+			n.checkpoint()
+		}
+		if time.Since(tuned) > time.Minute {
+			tuned = time.Now()
+			n.tuneLog()
+		}
+	}
+}
+
+func (n *Node) checkpointDue() bool {
+	if n.db.OverlayBytes() >= n.opt.Limits.OverlayBytes {
+		return true
+	}
+	on, _ := n.db.Checkpointed()
+	return n.applied.index.Load() > on.Index && time.Since(n.lastCheckpoint()) >= n.opt.Limits.CheckpointEvery
+}
+
+func (n *Node) lastCheckpoint() time.Time { return time.Unix(0, n.checkpointed.Load()) }
+
+// checkpoint writes one now. It may fail for reasons that pass: a change of
+// the membership that is under way, a snapshot that comes in.
+func (n *Node) checkpoint() {
+	started := time.Now()
+	err := n.raft.Snapshot().Error()
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		n.log.Info("no checkpoint this time", "err", err)
+		return
+	}
+	n.checkpointed.Store(time.Now().UnixNano())
+	n.metrics.checkpoint.UpdateDuration(started)
+}
+
+// tuneLog keeps the log behind the checkpoint at about Limits.LogBytes: raft
+// counts entries, and entries are batches of any size.
+func (n *Node) tuneLog() {
+	rc := n.raft.ReloadableConfig()
+	keep := n.trailingLogs()
+	if keep == rc.TrailingLogs {
+		return
+	}
+	rc.TrailingLogs = keep
+	if err := n.raft.ReloadConfig(rc); err != nil {
+		n.log.Error("adjusting how much of the log is kept", "err", err)
+	}
+}
+
+func (n *Node) trailingLogs() uint64 {
+	if n.opt.Limits.LogEntries > 0 {
+		return n.opt.Limits.LogEntries
+	}
+	return min(max(uint64(n.opt.Limits.LogBytes)/n.wal.entrySize(), 1_000), 200_000)
+}

@@ -1,0 +1,179 @@
+package node
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// Options say how a member is to run. Dir and Table are needed, and Cluster
+// to form or join; all else has a default.
+type Options struct {
+	// Dir is the data folder. One process at a time uses it.
+	Dir string
+	// Cluster is the address "host:port" at which the other members reach
+	// this one, and its listening address unless Listen is set. Port 0 takes
+	// a free one, once: the address is kept in the data folder. Empty after
+	// forming: as kept.
+	Cluster string
+	// Listen is the listening address of the cluster port, where it differs
+	// from Cluster (behind NAT, or "0.0.0.0:7400").
+	Listen string
+	// Name is what people call this member; default: the host's name.
+	Name string
+	// HTTP and RESP are the addresses of this member's servers, told to the
+	// others so that any member can name them all. Both may be set later,
+	// when the servers listen: see Announce.
+	HTTP, RESP string
+	// Version of the program, shown in Status.
+	Version string
+
+	// Table is all the commands that the group understands.
+	Table *command.Table
+	// Tick is proposed by the leader about once a second while Due says that
+	// something waits for the time to pass. Nil: never.
+	Tick command.Args
+	// Due looks at the state: is there anything for Tick to do now?
+	Due func(tx *keyspace.Tx) bool
+
+	// Log receives what an operator may want to know; default: nothing.
+	Log *slog.Logger
+	// Metrics receives the member's metrics; default: a set of its own.
+	Metrics *metrics.Set
+	// Fatal is called when going on would risk the data: a failed or hung
+	// disk, an entry that cannot be understood. It must end the process;
+	// default: log the reason and exit with status 1. Memory and disk may
+	// disagree by then, only a new process is sure to be consistent.
+	Fatal func(reason error)
+
+	Limits Limits
+	Timing Timing
+}
+
+// Limits bound what waits and what is kept. Zero values take the defaults.
+type Limits struct {
+	EntryBytes      int           // a log entry of many requests; default 256 KiB
+	EntryCommands   int           // commands in such an entry; default 512
+	RequestBytes    int           // one request; default 32 MiB
+	WaitingBytes    int           // requests of this member without an outcome; default 128 MiB
+	WaitingRequests int           // the same, counted; default 200 000
+	EntriesInFlight int           // entries handed to raft and not yet applied; default 4
+	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 64 MiB
+	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes
+	CheckpointEvery time.Duration // longest time changed rows stay in memory only; default 30 s
+	LogBytes        int64         // of the log behind the checkpoint, kept for slow members; default 512 MiB
+	LogEntries      uint64        // the same, counted, instead of by size; default 0: by size
+}
+
+// Timing is how patient a member is. Zero values take the defaults, which
+// suit a local network; tests are less patient.
+type Timing struct {
+	Heartbeat   time.Duration // silence before a follower asks for an election; default 1 s
+	Election    time.Duration // … and a candidate for another one; default 1 s
+	LeaderLease time.Duration // silence of the majority before a leader steps down; default 500 ms
+	Commit      time.Duration // longest time before followers hear what is committed; default 10 ms
+	Propose     time.Duration // longest wait for a write or a read index; default 10 s
+	Tick        time.Duration // between looks at what is due; default 1 s
+	Stable      time.Duration // how long a new member must keep up to get a vote; default 3 s
+	Housekeep   time.Duration // between looks at checkpoint and membership; default 500 ms
+	Handover    time.Duration // longest wait for another leader when closing; default 2 s
+	Watchdog    time.Duration // a log append that takes longer ends the process; default 5 s
+}
+
+func (o Options) withDefaults() Options {
+	if o.Name == "" {
+		o.Name, _ = os.Hostname()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
+	if o.Fatal == nil {
+		log := o.Log
+		o.Fatal = func(reason error) {
+			log.Error("stopping at once, the data is as of the last acknowledged write", "reason", reason)
+			os.Exit(1)
+		}
+	}
+	o.Limits = o.Limits.withDefaults()
+	o.Timing = o.Timing.withDefaults()
+	return o
+}
+
+func (l Limits) withDefaults() Limits {
+	orDefault(&l.EntryBytes, 256<<10)
+	orDefault(&l.EntryCommands, 512)
+	orDefault(&l.RequestBytes, 32<<20)
+	orDefault(&l.WaitingBytes, 128<<20)
+	orDefault(&l.WaitingRequests, 200_000)
+	orDefault(&l.EntriesInFlight, 4)
+	orDefault(&l.OverlayBytes, 64<<20)
+	orDefault(&l.OverlayHard, 4*l.OverlayBytes)
+	orDefault(&l.CheckpointEvery, 30*time.Second)
+	orDefault(&l.LogBytes, 512<<20)
+	return l
+}
+
+func (t Timing) withDefaults() Timing {
+	orDefault(&t.Heartbeat, time.Second)
+	orDefault(&t.Election, max(time.Second, t.Heartbeat))
+	orDefault(&t.LeaderLease, t.Heartbeat/2)
+	orDefault(&t.Commit, 10*time.Millisecond)
+	orDefault(&t.Propose, 10*time.Second)
+	orDefault(&t.Tick, time.Second)
+	orDefault(&t.Stable, 3*time.Second)
+	orDefault(&t.Housekeep, 500*time.Millisecond)
+	orDefault(&t.Handover, 2*time.Second)
+	orDefault(&t.Watchdog, 5*time.Second)
+	return t
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// check refuses what cannot work, before anything is touched.
+func (o *Options) check() error {
+	if o.Dir == "" {
+		return fail(CodeInvalid, "no data folder was given")
+	}
+	if o.Table == nil {
+		return fail(CodeInvalid, "no table of commands was given")
+	}
+	for _, a := range []string{o.Cluster, o.Listen} {
+		if a == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return fail(CodeInvalid, "cluster address "+a+" is not of the form host:port")
+		}
+	}
+	return nil
+}
+
+// checkAdvertised refuses an address that other members could not dial.
+func checkAdvertised(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fail(CodeInvalid, "cluster address "+addr+" is not of the form host:port")
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return fail(CodeInvalid, "cluster address "+addr+" names no host that the other members could reach: give the one to be reached at, and a listening address beside it if they differ")
+	}
+	if strings.ContainsAny(addr, "@ ") {
+		return fail(CodeInvalid, "cluster address "+addr+" has a character that no address has")
+	}
+	return nil
+}

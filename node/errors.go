@@ -1,0 +1,28 @@
+package node
+
+import "github.com/parlorchat/parlor/storage/command"
+
+// Error is a failure with a stable code, for the command line and for other
+// members. The codes are part of the interface: they are added, never changed.
+type Error = command.Error
+
+// Codes of the errors of this package, beside those of command.Result.
+const (
+	CodeLocked       = "LOCKED"       // another process uses the data folder
+	CodeFormed       = "FORMED"       // the data folder already belongs to a member
+	CodeNotFormed    = "NOTFORMED"    // the data folder belongs to no member yet
+	CodeDamaged      = "DAMAGED"      // the data folder cannot be used as it is
+	CodeBadToken     = "BADTOKEN"     // no token, malformed, unknown or revoked
+	CodeTokenExpired = "TOKENEXPIRED" // was valid once
+	CodeWrongCA      = "WRONGCA"      // the server is not of the group that the token names
+	CodeWrongCluster = "WRONGCLUSTER" // the peer belongs to another group
+	CodeRemoved      = "REMOVED"      // this member was taken out of the group for good
+	CodeNotMember    = "NOTMEMBER"    // no member of that id
+	CodeQuorum       = "QUORUM"       // would leave the group without a majority
+	CodeUnreachable  = "UNREACHABLE"  // nobody answers there
+	CodeNotLeader    = "NOTLEADER"    // asked of a member that does not lead
+	CodeInvalid      = "INVALID"      // an argument that makes no sense
+	CodeInternal     = "INTERNAL"     // a fault of the member that answered
+)
+
+func fail(code, message string) *Error { return &Error{Code: code, Message: message} }

@@ -1,0 +1,162 @@
+package node
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// The data folder:
+//
+//	node.json     who this member is: Identity
+//	lock          held by the process that uses the folder
+//	boot          number of the last start, which request ids are made of
+//	pki/          ca.crt, node.crt, node.key
+//	log/          the raft log
+//	table/        the ordered table
+//	parlor.sock   the command line's way in
+const (
+	identityFile = "node.json"
+	bootFile     = "boot"
+	lockFile     = "lock"
+	pkiFolder    = "pki"
+	logFolder    = "log"
+	tableFolder  = "table"
+	socketFile   = "parlor.sock"
+)
+
+// Identity is what a member knows of itself before it has read anything else.
+// The id stays when the addresses change.
+type Identity struct {
+	Format    int               `json:"format"` // 1
+	State     string            `json:"state"`  // "forming" or "member"
+	ClusterID string            `json:"cluster_id"`
+	NodeID    string            `json:"node_id"`          // a UUID
+	Cluster   string            `json:"cluster"`          // address that others reach the cluster port at
+	Listen    string            `json:"listen,omitempty"` // listening address, where it differs
+	Peers     map[string]string `json:"peers,omitempty"`  // last known cluster addresses, by node id
+}
+
+const (
+	stateForming = "forming"
+	stateMember  = "member"
+)
+
+// Inspect reads who the member of a data folder is, without taking the folder.
+// The error has the code NOTFORMED if the folder belongs to nobody yet (or
+// does not exist): Init and Join are possible.
+func Inspect(dir string) (Identity, error) {
+	id, err := readIdentity(dir)
+	if err != nil {
+		return Identity{}, err
+	}
+	if id.State != stateMember {
+		return Identity{}, fail(CodeNotFormed, "forming a group was not finished in "+dir+": run init again")
+	}
+	return id, nil
+}
+
+func readIdentity(dir string) (Identity, error) {
+	var id Identity
+	b, err := os.ReadFile(filepath.Join(dir, identityFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return id, fail(CodeNotFormed, dir+" belongs to no member yet: run init or join")
+	case err != nil:
+		return id, fmt.Errorf("reading the member's identity: %w", err)
+	}
+	if err := json.Unmarshal(b, &id); err != nil {
+		return id, fail(CodeDamaged, filepath.Join(dir, identityFile)+" is not readable: "+err.Error())
+	}
+	if id.Format != 1 {
+		return id, fail(CodeDamaged, fmt.Sprintf("%s was written by a newer version (format %d)", filepath.Join(dir, identityFile), id.Format))
+	}
+	if _, err := uuid.Parse(id.NodeID); err != nil {
+		return id, fail(CodeDamaged, filepath.Join(dir, identityFile)+" has no valid node id")
+	}
+	return id, nil
+}
+
+func (id Identity) write(dir string) error {
+	b, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, identityFile), append(b, '\n'), 0o600)
+}
+
+// listenAddr is where the cluster port listens.
+func (id Identity) listenAddr() string {
+	if id.Listen != "" {
+		return id.Listen
+	}
+	return id.Cluster
+}
+
+// origin is the node id as requests carry it.
+func (id Identity) origin() [16]byte { return uuid.MustParse(id.NodeID) }
+
+// nextBoot numbers this start of the process, above every earlier one, and
+// keeps the number before it is used: request ids must never come twice.
+func nextBoot(dir string) (uint64, error) {
+	path := filepath.Join(dir, bootFile)
+	last := uint64(0)
+	b, err := os.ReadFile(path)
+	switch {
+	case err == nil && len(b) == 8:
+		last = binary.BigEndian.Uint64(b)
+	case err == nil:
+		return 0, fail(CodeDamaged, path+" is damaged")
+	case !errors.Is(err, fs.ErrNotExist):
+		return 0, fmt.Errorf("reading the number of the last start: %w", err)
+	}
+	boot := max(uint64(time.Now().UnixNano()), last+1)
+	return boot, writeFile(path, binary.BigEndian.AppendUint64(nil, boot), 0o600)
+}
+
+// writeFile replaces a file so that a crash leaves the old or the new one,
+// whole and on disk.
+func writeFile(path string, b []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	tmp := f.Name()
+	defer os.Remove(tmp)
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

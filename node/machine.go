@@ -1,0 +1,147 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/parlorchat/parlor/raftfsm"
+	"github.com/parlorchat/parlor/storage"
+)
+
+// machine is what a member has on disk: the ordered table with the state
+// machine that fills it, and the raft log.
+type machine struct {
+	db        *storage.DB
+	fsm       *raftfsm.FSM
+	snapshots raft.SnapshotStore
+	files     *wal.WAL
+	wal       *watchedLog
+	logs      raft.LogStore
+	stable    raft.StableStore
+}
+
+// logCache is how many entries are kept in memory for followers: entries are
+// up to 256 KiB.
+const logCache = 64
+
+var clusterName = []byte("parlor-cluster")
+
+func (m *machine) open(n *Node) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close())
+		}
+	}()
+	m.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
+		ClusterID: n.id.ClusterID, Fatal: n.opt.Fatal, Logger: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the table: %w", err)
+	}
+	if err = m.openLog(n); err != nil {
+		return err
+	}
+	return m.openState(n)
+}
+
+func (m *machine) openLog(n *Node) error {
+	dir := filepath.Join(n.opt.Dir, logFolder)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the folder of the log: %w", err)
+	}
+	var err error
+	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log"))); err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	m.stable = m.files
+	of, err := m.stable.Get(clusterName)
+	if err != nil && !errors.Is(err, wal.ErrNotFound) {
+		return fmt.Errorf("reading whose log it is: %w", err)
+	}
+	if len(of) == 0 {
+		if err := m.stable.Set(clusterName, []byte(n.id.ClusterID)); err != nil {
+			return fmt.Errorf("marking the log: %w", err)
+		}
+	} else if string(of) != n.id.ClusterID {
+		return fail(CodeWrongCluster, fmt.Sprintf("the log in %s is of group %s, the member is of group %s", dir, of, n.id.ClusterID))
+	}
+	return nil
+}
+
+// close closes what is open.
+func (m *machine) close() error {
+	var errs []error
+	if m.files != nil {
+		errs = append(errs, m.files.Close())
+		m.files = nil
+	}
+	if m.db != nil {
+		errs = append(errs, m.db.Close())
+		m.db = nil
+	}
+	return errors.Join(errs...)
+}
+
+// raftConfig follows what was learnt from other systems on raft: see DESIGN.md.
+func (n *Node) raftConfig() *raft.Config {
+	t := n.opt.Timing
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.id.NodeID)
+	c.HeartbeatTimeout = t.Heartbeat
+	c.ElectionTimeout = t.Election
+	c.LeaderLeaseTimeout = t.LeaderLease
+	c.CommitTimeout = t.Commit
+	c.MaxAppendEntries = 64
+	c.BatchApplyCh = true
+	c.TrailingLogs = n.trailingLogs()
+	c.SnapshotInterval = time.Hour // checkpoints are taken by bytes and time: checkpoint.go
+	c.SnapshotThreshold = 1 << 40
+	c.NoSnapshotRestoreOnStart = true // the table on disk is the snapshot
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.NotifyCh = n.notify
+	c.Logger = newRaftLog(n.log, "raft")
+	return c
+}
+
+// openState makes the state machine and brings log and table in line.
+func (m *machine) openState(n *Node) error {
+	m.fsm = raftfsm.New(raftfsm.Config{
+		DB: m.db, Table: n.opt.Table, Node: n.id.origin(),
+		Waiter: n.pending, Observer: n.observe, Fatal: n.opt.Fatal, Logger: n.log,
+	})
+	m.snapshots = raftfsm.NewSnapshotStore(m.db)
+	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update}
+	guarded := raftfsm.NewLogStore(m.wal, raftfsm.LogStoreOptions{
+		Fatal: n.opt.Fatal,
+		Stall: 24 * time.Hour, // the watchdog above does not mistake a stopped process for a hanging disk
+	})
+	if err := raftfsm.Reconcile(m.db, guarded); err != nil {
+		return fmt.Errorf("bringing log and table in line: %w", err)
+	}
+	logs, err := raft.NewLogCache(logCache, guarded)
+	if err != nil {
+		return err
+	}
+	m.logs = logs
+	st := m.db.State()
+	n.applied.reach(st.Index)
+	n.readTime.advance(st.Clock)
+	return nil
+}
+
+// observe hears from the state machine, on the apply goroutine, when readers
+// can see the effects of the log up to index.
+func (n *Node) observe(index uint64, touched []string) {
+	n.readTime.advance(n.db.State().Clock)
+	n.applied.reach(index)
+	n.watchers.tell(touched)
+	if touched == nil {
+		n.pending.skipped()
+	}
+}

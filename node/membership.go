@@ -1,0 +1,508 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// Who belongs to the group is the raft configuration. What people want to know
+// of members is beside it in the keyspace: system:members, hash, node id to a
+// JSON document; and system:removed, hash, node id to the time: an id that was
+// taken out never comes back.
+const (
+	membersKey = "system:members"
+	removedKey = "system:removed"
+
+	promoteLag    = 250 // entries that a new member may be behind to get a vote
+	changeTimeout = 10 * time.Second
+	askTimeout    = time.Second
+)
+
+// Calls between members.
+const (
+	callReadIndex = "read-index"
+	callAnnounce  = "announce"
+	callState     = "state"
+	callRemove    = "remove"
+	callTransfer  = "transfer"
+)
+
+// memberInfo is a member's document in system:members.
+type memberInfo struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Cluster string `json:"cluster"` // address of the cluster port
+	HTTP    string `json:"http,omitempty"`
+	RESP    string `json:"resp,omitempty"`
+	Version string `json:"version,omitempty"`
+}
+
+func (n *Node) self() memberInfo {
+	n.selfMu.Lock()
+	defer n.selfMu.Unlock()
+	return memberInfo{ID: n.id.NodeID, Name: n.opt.Name, Cluster: n.id.Cluster, HTTP: n.opt.HTTP, RESP: n.opt.RESP, Version: n.opt.Version}
+}
+
+// Announce tells the group at which addresses this member serves HTTP and
+// RESP clients; empty ones stay as they are. It returns at once.
+func (n *Node) Announce(http, resp string) {
+	n.selfMu.Lock()
+	if http != "" {
+		n.opt.HTTP = http
+	}
+	if resp != "" {
+		n.opt.RESP = resp
+	}
+	n.selfMu.Unlock()
+	select {
+	case n.announce <- struct{}{}:
+	default:
+	}
+}
+
+func errRemoved(id string) error {
+	return fail(CodeRemoved, "member "+id+" was removed from the group; use an empty data folder to join again")
+}
+
+type announceAnswer struct {
+	Recorded bool `json:"recorded"` // the one who answers leads, and the group knows us now
+}
+
+// announcing makes the group know this member and its addresses: at the start
+// and whenever one changes. Everybody is told, so that members find each other
+// at new addresses even while there is no leader; the leader writes it down.
+func (n *Node) announcing(ctx context.Context) {
+	pause := 50 * time.Millisecond
+	for {
+		recorded, err := n.announceOnce(ctx)
+		if e := (*Error)(nil); errors.As(err, &e) && e.Code == CodeRemoved {
+			n.log.Error("this member was removed from the group; its data folder can be deleted", "member", n.id.NodeID)
+			n.expelled.Store(true)
+			return
+		}
+		var retry <-chan time.Time
+		if !recorded {
+			retry = time.After(pause)
+			pause = min(2*pause, 2*time.Second)
+		} else {
+			pause = 50 * time.Millisecond
+			n.rememberPeers()
+		}
+		changed := n.routes.get().changed
+		if recorded {
+			changed = nil // a new leader has it from the log
+		}
+		select {
+		case <-n.announce:
+		case <-retry:
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) announceOnce(ctx context.Context) (recorded bool, err error) {
+	me := n.self()
+	if n.lead.term.Load() != 0 {
+		if err := n.admit(ctx, me); err != nil {
+			return false, err
+		}
+		recorded = true
+	}
+	type result struct {
+		answer announceAnswer
+		err    error
+	}
+	peers := n.addresses()
+	delete(peers, me.ID)
+	results := make(chan result, len(peers))
+	for id, addr := range peers {
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+			defer cancel()
+			var r result
+			r.err = n.calls.callAt(ctx, id, addr, callAnnounce, me, &r.answer)
+			results <- r
+		}()
+	}
+	for range peers {
+		r := <-results
+		recorded = recorded || r.err == nil && r.answer.Recorded
+		if e := (*Error)(nil); errors.As(r.err, &e) && e.Code == CodeRemoved {
+			err = r.err
+		}
+	}
+	return recorded, err
+}
+
+// answerAnnounce hears where a member is.
+func (n *Node) answerAnnounce(ctx context.Context, peer string, body []byte) (any, error) {
+	var info memberInfo
+	if err := json.Unmarshal(body, &info); err != nil || info.ID != peer {
+		return nil, fail(CodeInvalid, "a member can announce itself only")
+	}
+	if err := checkAdvertised(info.Cluster); err != nil {
+		return nil, err
+	}
+	n.book.announce(peer, info.Cluster)
+	if n.lead.term.Load() == 0 {
+		return announceAnswer{}, nil
+	}
+	return announceAnswer{Recorded: true}, n.admit(ctx, info)
+}
+
+// admit brings the raft configuration and the member list up to date with
+// what a member says of itself. The leader does it, one change at a time.
+func (n *Node) admit(ctx context.Context, info memberInfo) error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	if n.isRemoved(info.ID) {
+		return errRemoved(info.ID)
+	}
+	known := false
+	for _, s := range n.servers() {
+		if string(s.ID) == info.ID {
+			known = string(s.Address) == info.Cluster
+		} else if string(s.Address) == info.Cluster {
+			return fail(CodeInvalid, fmt.Sprintf("member %s has the cluster address %s already; remove it first if it is gone", s.ID, s.Address))
+		}
+	}
+	if !known {
+		// For a member that has a vote this changes the address only.
+		f := n.raft.AddNonvoter(raft.ServerID(info.ID), raft.ServerAddress(info.Cluster), 0, changeTimeout)
+		if err := n.await(f); err != nil {
+			return fmt.Errorf("adding the member to the group: %w", err)
+		}
+		n.log.Info("the group has a new member or a new address", "member", info.ID, "address", info.Cluster)
+	}
+	doc, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	if string(n.field(membersKey, info.ID)) == string(doc) {
+		return nil
+	}
+	return n.write(ctx, command.Args{[]byte("HSET"), []byte(membersKey), []byte(info.ID), doc})
+}
+
+// governing is the leader's duty to give a vote to new members that have
+// caught up, and to finish removals that were interrupted.
+func (n *Node) governing(ctx context.Context) {
+	every := time.NewTicker(n.opt.Timing.Housekeep)
+	defer every.Stop()
+	caughtUp := map[raft.ServerID]time.Time{} // since when
+	for {
+		for _, s := range n.servers() {
+			switch {
+			case n.isRemoved(string(s.ID)) && string(s.ID) != n.id.NodeID:
+				n.dropServer(s.ID)
+			case s.Suffrage != raft.Voter:
+				n.considerVote(ctx, s, caughtUp)
+			}
+		}
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) considerVote(ctx context.Context, s raft.Server, caughtUp map[raft.ServerID]time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var st memberState
+	last := n.raft.LastIndex() // before asking: it must be up to this
+	err := n.calls.call(ctx, string(s.ID), callState, nil, &st)
+	if err != nil || st.LastIndex+promoteLag < last || st.Applied+promoteLag < last {
+		delete(caughtUp, s.ID)
+		return
+	}
+	since, ok := caughtUp[s.ID]
+	if !ok {
+		caughtUp[s.ID] = time.Now()
+		return
+	}
+	if time.Since(since) < n.opt.Timing.Stable {
+		return
+	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	if err := n.await(n.raft.AddVoter(s.ID, s.Address, 0, changeTimeout)); err != nil {
+		n.log.Warn("giving a new member its vote", "member", s.ID, "err", err)
+		return
+	}
+	delete(caughtUp, s.ID)
+	n.log.Info("a new member has caught up and votes now", "member", s.ID)
+}
+
+func (n *Node) dropServer(id raft.ServerID) {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	if err := n.await(n.raft.RemoveServer(id, 0, changeTimeout)); err != nil {
+		n.log.Warn("taking a removed member out of the group", "member", id, "err", err)
+	}
+}
+
+type removeArgs struct {
+	ID    string `json:"id"`
+	Force bool   `json:"force"`
+}
+
+// Remove takes a member out of the group for good. It refuses if those who
+// remain and answer are no majority, unless force is set. It can be asked of
+// any member; one that leads hands over before it is removed itself.
+func (n *Node) Remove(ctx context.Context, id string, force bool) error {
+	return n.atLeader(ctx, func(ctx context.Context, leader string) error {
+		if leader == n.id.NodeID {
+			return n.remove(ctx, removeArgs{ID: id, Force: force})
+		}
+		return n.calls.call(ctx, leader, callRemove, removeArgs{ID: id, Force: force}, &struct{}{})
+	})
+}
+
+// TransferLeader hands the leadership to a member, or to whichever is most up
+// to date if to is empty. It can be asked of any member.
+func (n *Node) TransferLeader(ctx context.Context, to string) error {
+	return n.atLeader(ctx, func(ctx context.Context, leader string) error {
+		if leader == to {
+			return nil
+		}
+		return n.transferBy(ctx, leader, to)
+	})
+}
+
+func (n *Node) transferBy(ctx context.Context, leader, to string) error {
+	if leader == n.id.NodeID {
+		return n.transfer(to)
+	}
+	return n.calls.call(ctx, leader, callTransfer, to, &struct{}{})
+}
+
+// atLeader calls fn with the leader's id until fn does not fail for lack of
+// one, or time is up.
+func (n *Node) atLeader(ctx context.Context, fn func(ctx context.Context, leader string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, n.opt.Timing.Propose)
+	defer cancel()
+	for {
+		r := n.routes.get()
+		err := error(errNotLeader)
+		if r.leader != "" {
+			err = fn(ctx, r.leader)
+		}
+		if e := (*Error)(nil); err == nil || errors.As(err, &e) && e.Code != CodeNotLeader {
+			return err
+		}
+		select {
+		case <-r.changed:
+		case <-time.After(5 * routeBackoff):
+		case <-ctx.Done():
+			return command.ErrNoLeader
+		}
+	}
+}
+
+func (n *Node) answerRemove(ctx context.Context, _ string, body []byte) (any, error) {
+	var args removeArgs
+	if err := json.Unmarshal(body, &args); err != nil {
+		return nil, fail(CodeInvalid, "the call cannot be read")
+	}
+	return struct{}{}, n.remove(ctx, args)
+}
+
+func (n *Node) answerTransfer(_ context.Context, _ string, body []byte) (any, error) {
+	var to string
+	if err := json.Unmarshal(body, &to); err != nil {
+		return nil, fail(CodeInvalid, "the call cannot be read")
+	}
+	return struct{}{}, n.transfer(to)
+}
+
+// remove is done by the leader. The mark in system:removed comes first: if
+// the rest is interrupted, the next leader finishes it.
+func (n *Node) remove(ctx context.Context, args removeArgs) error {
+	if n.lead.term.Load() == 0 {
+		return errNotLeader
+	}
+	voters, isMember := 0, false
+	var others []raft.ServerID
+	for _, s := range n.servers() {
+		isMember = isMember || string(s.ID) == args.ID
+		if s.Suffrage == raft.Voter && string(s.ID) != args.ID {
+			voters++
+			others = append(others, s.ID)
+		}
+	}
+	if !isMember {
+		return fail(CodeNotMember, "the group has no member "+args.ID)
+	}
+	if voters == 0 {
+		return fail(CodeQuorum, "the last member with a vote cannot be removed")
+	}
+	if alive := n.countAlive(ctx, others); alive < voters/2+1 && !args.Force {
+		return fail(CodeQuorum, fmt.Sprintf("without it, %d of %d members with a vote would answer, which is no majority; use force if that is meant", alive, voters))
+	}
+	if args.ID == n.id.NodeID {
+		if err := n.transfer(""); err != nil {
+			return err
+		}
+		return errNotLeader // the next leader does it
+	}
+	now := strconv.FormatInt(n.readClock(), 10)
+	err := n.write(ctx, command.New("HSET", removedKey, args.ID, now), command.New("HDEL", membersKey, args.ID))
+	if err != nil {
+		return err
+	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	if err := n.await(n.raft.RemoveServer(raft.ServerID(args.ID), 0, changeTimeout)); err != nil {
+		return fmt.Errorf("removing the member (it will be tried again): %w", err)
+	}
+	n.log.Info("removed a member from the group", "member", args.ID)
+	return nil
+}
+
+func (n *Node) countAlive(ctx context.Context, ids []raft.ServerID) int {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	answers := make(chan bool, len(ids))
+	for _, id := range ids {
+		go func() { answers <- n.stateOf(ctx, string(id)) != nil }()
+	}
+	alive := 0
+	for range ids {
+		if <-answers {
+			alive++
+		}
+	}
+	return alive
+}
+
+// transfer is done by the leader.
+func (n *Node) transfer(to string) error {
+	if n.raft.State() != raft.Leader {
+		return errNotLeader
+	}
+	var f raft.Future
+	if to == "" {
+		f = n.raft.LeadershipTransfer()
+	} else {
+		addr := ""
+		for _, s := range n.servers() {
+			if string(s.ID) == to && s.Suffrage == raft.Voter {
+				addr = string(s.Address)
+			}
+		}
+		if addr == "" {
+			return fail(CodeNotMember, "the group has no member "+to+" with a vote")
+		}
+		f = n.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(addr))
+	}
+	if err := n.await(f); err != nil {
+		return fail(CodeUnreachable, "handing over the leadership: "+err.Error())
+	}
+	return nil
+}
+
+// servers is the raft configuration.
+func (n *Node) servers() []raft.Server {
+	f := n.raft.GetConfiguration()
+	if f.Error() != nil {
+		return nil
+	}
+	return f.Configuration().Servers
+}
+
+func (n *Node) voters() (count int, self bool) {
+	for _, s := range n.servers() {
+		if s.Suffrage == raft.Voter {
+			count++
+			self = self || string(s.ID) == n.id.NodeID
+		}
+	}
+	return count, self
+}
+
+func (n *Node) onlyVoter() bool {
+	count, self := n.voters()
+	return count == 1 && self
+}
+
+func (n *Node) isMember(id string) bool {
+	return slices.ContainsFunc(n.servers(), func(s raft.Server) bool { return string(s.ID) == id })
+}
+
+func (n *Node) isRemoved(id string) bool { return n.field(removedKey, id) != nil }
+
+// field reads a field of a hash as this member knows it; nil if there is none.
+func (n *Node) field(key, field string) (value []byte) {
+	_ = n.View(func(tx *keyspace.Tx) error { // an error is none
+		v, ok, err := tx.HGet([]byte(key), []byte(field))
+		if err == nil && ok {
+			value = append([]byte{}, v...)
+		}
+		return nil
+	})
+	return value
+}
+
+// addresses is where the members are, as far as this one knows.
+func (n *Node) addresses() map[string]string {
+	out := map[string]string{}
+	servers := n.servers()
+	if len(servers) == 0 {
+		out = maps.Clone(n.id.Peers)
+		if out == nil {
+			out = map[string]string{}
+		}
+	}
+	for _, s := range servers {
+		out[string(s.ID)] = string(s.Address)
+	}
+	for id := range out {
+		if addr := n.book.find(id); addr != "" {
+			out[id] = addr
+		}
+	}
+	return out
+}
+
+// configured is where members are by the raft configuration or, before there
+// is one, by what was last known.
+func (n *Node) configured() map[string]string {
+	servers := n.servers()
+	if len(servers) == 0 {
+		return n.id.Peers
+	}
+	out := make(map[string]string, len(servers))
+	for _, s := range servers {
+		out[string(s.ID)] = string(s.Address)
+	}
+	return out
+}
+
+// rememberPeers keeps the members' addresses in the data folder, for a member
+// whose log has not told it yet.
+func (n *Node) rememberPeers() {
+	peers := n.addresses()
+	delete(peers, n.id.NodeID)
+	id := n.id
+	if maps.Equal(peers, id.Peers) || id.State != stateMember {
+		return
+	}
+	id.Peers = peers
+	if err := id.write(n.opt.Dir); err != nil {
+		n.log.Warn("remembering the members' addresses", "err", err)
+	}
+}

@@ -1,0 +1,134 @@
+package node
+
+import (
+	"strconv"
+	"testing"
+)
+
+func TestARemovedMemberDoesNotComeBack(t *testing.T) {
+	g := form(t, 3, nil)
+	f := g.follower()
+	gone := g.members[f]
+	asked := g.members[(f+1)%3]
+	wantCode(t, asked.Remove(t.Context(), "00000000-0000-0000-0000-000000000000", false), CodeNotMember)
+	must(t, asked.Remove(t.Context(), gone.NodeID(), false))
+	dir := gone.opt.Dir
+	g.kill(f)
+	g.waitVoters(2)
+	g.do(asked, "SET", "after", "removal")
+
+	g.restart(f, dir)
+	defer g.kill(f)
+	g.wait("the removed member to learn of it", func() bool { return g.members[f].Status(t.Context()).Role == "removed" })
+	if asked.isMember(gone.NodeID()) {
+		t.Fatal("the removed member is in the group again")
+	}
+}
+
+func TestTheLeaderCanBeRemoved(t *testing.T) {
+	g := form(t, 3, nil)
+	l := g.leader()
+	gone := g.members[l]
+	must(t, gone.Remove(t.Context(), gone.NodeID(), false))
+	g.kill(l)
+	g.waitVoters(2)
+	g.do(g.members[g.leader()], "SET", "after", "removal")
+}
+
+func TestARemovalThatWouldLoseTheMajorityIsRefused(t *testing.T) {
+	g := form(t, 3, nil)
+	l := g.leader()
+	leader, a, b := g.members[l], (l+1)%3, (l+2)%3
+	alive := g.members[a].NodeID()
+	g.kill(b)
+	// Two of three live. Without one of them, one of two would.
+	wantCode(t, leader.Remove(t.Context(), alive, false), CodeQuorum)
+	if v, _ := leader.voters(); v != 3 {
+		t.Fatalf("the refused removal left %d voters", v)
+	}
+	only := form(t, 1, nil)
+	wantCode(t, only.members[0].Remove(t.Context(), only.members[0].NodeID(), true), CodeQuorum)
+}
+
+func TestTheLeadershipIsHandedOver(t *testing.T) {
+	g := form(t, 3, nil)
+	f := g.follower()
+	asked := g.members[f] // a follower can be asked as well
+	must(t, asked.TransferLeader(t.Context(), asked.NodeID()))
+	g.wait("the follower to lead", asked.IsLeader)
+	wantCode(t, asked.TransferLeader(t.Context(), "nobody"), CodeNotMember)
+}
+
+func TestAMemberThatMovesIsFound(t *testing.T) {
+	g := form(t, 3, nil)
+	f := g.follower()
+	m := g.members[f]
+	old, dir := m.Cluster(), m.opt.Dir
+	g.kill(f)
+	o := g.options(dir) // its cluster port is :0, another one
+	moved, err := Open(o)
+	must(t, err)
+	must(t, moved.Start(t.Context()))
+	g.members[f] = moved
+	if moved.Cluster() == old {
+		t.Skip("the system gave the same port again")
+	}
+	other := g.members[(f+1)%3]
+	g.wait("the group to know the new address", func() bool {
+		for _, mem := range other.Status(t.Context()).Members {
+			if mem.ID == moved.NodeID() {
+				return mem.Cluster == moved.Cluster() && mem.Reachable && mem.Voter
+			}
+		}
+		return false
+	})
+	g.do(other, "SET", "x", "1")
+	g.converge()
+}
+
+func TestStatusNamesEveryMember(t *testing.T) {
+	g := form(t, 3, nil)
+	for i, m := range g.members {
+		m.Announce("127.0.0.1:"+strconv.Itoa(8080+i), "127.0.0.1:"+strconv.Itoa(6380+i))
+	}
+	admin := NewAdmin(g.members[2].opt.Dir)
+	var s Status
+	g.wait("all addresses", func() bool {
+		var err error
+		s, err = admin.Status(t.Context())
+		must(t, err)
+		for _, m := range s.Members {
+			if m.HTTP == "" || m.RESP == "" || m.Name == "" {
+				return false
+			}
+		}
+		return len(s.Members) == 3
+	})
+	if s.Voters != 3 || s.FailureTolerance != 1 || s.Leader != g.members[g.leader()].NodeID() || !s.Ready {
+		t.Errorf("the status is %+v", s)
+	}
+	g.kill(g.follower())
+	g.wait("the lost tolerance", func() bool {
+		return g.members[g.leader()].Status(t.Context()).FailureTolerance == 0
+	})
+}
+
+func TestTheCommandLineReachesTheMember(t *testing.T) {
+	g := form(t, 1, nil)
+	admin := NewAdmin(g.members[0].opt.Dir)
+	text, err := admin.CreateToken(t.Context(), 0)
+	must(t, err)
+	made, err := parseToken(text)
+	must(t, err)
+	list, err := admin.Tokens(t.Context())
+	must(t, err)
+	if len(list) != 2 {
+		t.Fatalf("got %d tokens", len(list))
+	}
+	must(t, admin.RevokeToken(t.Context(), made.id))
+	wantCode(t, admin.RevokeToken(t.Context(), made.id), CodeBadToken)
+	must(t, admin.Checkpoint(t.Context()))
+	wantCode(t, admin.Remove(t.Context(), g.members[0].NodeID(), false), CodeQuorum)
+	_, err = NewAdmin(t.TempDir()).Status(t.Context())
+	wantCode(t, err, CodeUnreachable)
+}

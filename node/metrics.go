@@ -1,0 +1,49 @@
+package node
+
+import (
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// nodeMetrics are what an operator's monitoring reads.
+type nodeMetrics struct {
+	propose       *metrics.Histogram
+	refused       *metrics.Counter
+	entryLatency  *metrics.Histogram
+	entryCommands *metrics.Histogram
+	entryBytes    *metrics.Histogram
+	append        *metrics.Histogram
+	checkpoint    *metrics.Histogram
+	readRounds    *metrics.Counter
+	readIndexes   *metrics.Counter
+}
+
+func newMetrics(set *metrics.Set) *nodeMetrics {
+	return &nodeMetrics{
+		propose:       set.GetOrCreateHistogram("parlor_propose_seconds"),
+		refused:       set.GetOrCreateCounter("parlor_requests_without_outcome_total"),
+		entryLatency:  set.GetOrCreateHistogram("parlor_entry_commit_seconds"),
+		entryCommands: set.GetOrCreateHistogram("parlor_entry_commands"),
+		entryBytes:    set.GetOrCreateHistogram("parlor_entry_bytes"),
+		append:        set.GetOrCreateHistogram("parlor_log_append_seconds"),
+		checkpoint:    set.GetOrCreateHistogram("parlor_checkpoint_seconds"),
+		readRounds:    set.GetOrCreateCounter("parlor_read_rounds_total"),
+		readIndexes:   set.GetOrCreateCounter("parlor_read_indexes_total"),
+	}
+}
+
+// gauges registers what is read when it is asked for.
+func (n *Node) gauges(set *metrics.Set) {
+	gauge := func(name string, f func() float64) { set.GetOrCreateGauge(name, f) }
+	gauge("parlor_raft_state", func() float64 { return float64(n.raft.State()) }) // 0 follower, 1 candidate, 2 leader, 3 stopped
+	gauge("parlor_raft_term", func() float64 { return float64(n.raft.CurrentTerm()) })
+	gauge("parlor_raft_commit_index", func() float64 { return float64(n.raft.CommitIndex()) })
+	gauge("parlor_raft_last_index", func() float64 { return float64(n.raft.LastIndex()) })
+	gauge("parlor_applied_index", func() float64 { return float64(n.Applied()) })
+	gauge("parlor_overlay_bytes", func() float64 { return float64(n.db.OverlayBytes()) })
+	gauge("parlor_requests_waiting", func() float64 { count, _ := n.pending.load(); return float64(count) })
+	gauge("parlor_requests_waiting_bytes", func() float64 { _, bytes := n.pending.load(); return float64(bytes) })
+	gauge("parlor_voters", func() float64 { v, _ := n.voters(); return float64(v) })
+	gauge("parlor_disk_free_bytes", func() float64 { return float64(diskOf(n.opt.Dir).Free) })
+	gauge("parlor_table_bytes", func() float64 { return float64(n.db.Stats().FileBytes) })
+	gauge("parlor_table_free_pages", func() float64 { return float64(n.db.Stats().FreePages) })
+}

@@ -1,0 +1,456 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/parlorchat/parlor/storage"
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// Node is a running member of a group.
+type Node struct {
+	opt     Options
+	id      Identity
+	log     *slog.Logger
+	guard   *guard
+	metrics *nodeMetrics
+	lock    io.Closer // of the data folder; nil while Init holds it
+
+	selfMu sync.Mutex // guards opt.HTTP and opt.RESP
+
+	machine             // the state machine, its table and its log
+	raft     *raft.Raft // and the rest: from start on
+	notify   chan bool
+	streams  *raftStreams
+	trans    *raft.NetworkTransport
+	port     *port
+	calls    *callClient
+	book     *addressBook
+	routes   *routes
+	lead     leadership
+	clock    *leaderClock
+	pending  *pending
+	inbox    *inbox
+	batcher  *batcher
+	applied  applied
+	watchers *watchers
+
+	reads       readIndexer // for readers on this member
+	leaderRound readIndexer // for followers, while this member leads
+
+	accepting    atomic.Bool  // the batcher takes what followers send
+	expelled     atomic.Bool  // removed from the group
+	checkpointed atomic.Int64 // when, Unix nanoseconds
+	readTime     *readTime
+	changing     sync.Mutex // one change of the membership at a time
+	joins        chan struct{}
+	announce     chan struct{}
+
+	ctx     context.Context // ends with the member
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+	started bool
+	closing sync.Once
+	closed  error
+}
+
+// Open takes the data folder of a member and opens what is in it. Nothing runs
+// before Start. The error has the code NOTFORMED if the folder belongs to
+// nobody, LOCKED if another process uses it.
+func Open(opts Options) (*Node, error) {
+	opts = opts.withDefaults()
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	if _, err := Inspect(opts.Dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockFolder(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	n, err := openMember(opts)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	n.lock = lock
+	return n, nil
+}
+
+func openMember(opts Options) (*Node, error) {
+	id, err := Inspect(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	moved := opts.Cluster != "" && opts.Cluster != id.Cluster
+	if moved || opts.Listen != "" && opts.Listen != id.Listen {
+		if moved {
+			if id.Cluster, err = chooseAddress(opts); err != nil {
+				return nil, err
+			}
+		}
+		id.Listen = opts.Listen
+		if err := id.write(opts.Dir); err != nil {
+			return nil, err
+		}
+	}
+	return open(opts, id)
+}
+
+// open opens everything on disk; the caller holds the lock of the folder.
+func open(opts Options, id Identity) (*Node, error) {
+	n := &Node{
+		opt: opts, id: id, log: opts.Log.With("member", id.NodeID[:8]),
+		metrics:  newMetrics(opts.Metrics),
+		notify:   make(chan bool),
+		routes:   newRoutes(),
+		inbox:    newInbox(),
+		watchers: newWatchers(),
+		readTime: newReadTime(),
+		joins:    make(chan struct{}, joinsAtOnce),
+		announce: make(chan struct{}, 1),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.clock = newLeaderClock(n.log)
+	n.reads.round = n.readRound
+	n.leaderRound.round = n.leaderReadIndex
+	creds, err := loadCredentials(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	n.guard = &guard{clusterID: id.ClusterID, nodeID: id.NodeID, creds: creds, removed: n.isRemoved}
+	cluster, self, err := memberOf(creds.cert.Leaf)
+	if err != nil || cluster != id.ClusterID || self != id.NodeID {
+		return nil, fail(CodeWrongCluster, "the certificate in "+filepath.Join(opts.Dir, pkiFolder)+" is not that of member "+id.NodeID+" of group "+id.ClusterID)
+	}
+	boot, err := nextBoot(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	n.pending = newPending(id.origin(), boot, opts.Table, opts.Limits)
+	if err := n.machine.open(n); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Start takes part in the group: it returns when the cluster port is open and
+// raft runs, which does not mean that there is a leader. See WaitReady.
+func (n *Node) Start(ctx context.Context) error {
+	if err := n.start(ctx); err != nil {
+		return err
+	}
+	admin, err := listenAdmin(n.opt.Dir)
+	if err != nil {
+		return err
+	}
+	n.background(func() { n.serveAdmin(n.ctx, admin) })
+	n.background(func() { n.announcing(n.ctx) })
+	return nil
+}
+
+func (n *Node) start(context.Context) error {
+	n.book = newAddressBook()
+	n.calls = newCallClient(n.guard, n.book)
+	ln, err := listen(n.id.listenAddr())
+	if err != nil {
+		return err
+	}
+	n.openPort(ln)
+	n.checkpointed.Store(time.Now().UnixNano())
+	if n.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, n.logs, n.stable, n.snapshots, n.trans); err != nil {
+		ln.Close()
+		n.trans.Close()
+		return fmt.Errorf("starting raft: %w", err)
+	}
+	n.started = true
+	n.book.follow(n.configured)
+	n.batcher = &batcher{raft: n.raft, pending: n.pending, inbox: n.inbox, clock: n.clock, limits: n.opt.Limits, metrics: n.metrics}
+	n.gauges(n.opt.Metrics)
+
+	n.background(func() { n.followLeadership(n.ctx.Done()) })
+	n.background(func() { n.routes.follow(n.raft, n.ctx.Done()) })
+	n.background(func() { n.carry(n.ctx) })
+	n.background(func() { n.expiring(n.ctx) })
+	n.background(func() { n.checkpointing(n.ctx) })
+	n.background(func() { n.wal.guard(n.ctx, n.opt.Timing.Watchdog, n.opt.Fatal) })
+	n.RunAsLeader(n.tick)
+	n.RunAsLeader(n.governing)
+	n.port.start() // last: those who connect are served at once
+	return nil
+}
+
+// openPort prepares the cluster port and what is served there.
+func (n *Node) openPort(ln net.Listener) {
+	n.streams = newRaftStreams(n.guard, n.id.Cluster)
+	n.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		ServerAddressProvider: n.book,
+		Logger:                newRaftLog(n.log, "raft-net"),
+		Stream:                n.streams,
+		MaxPool:               3,
+		MaxRPCsInFlight:       1, // pipelining has an open deadlock and gains nothing with batches
+		Timeout:               10 * time.Second,
+	})
+	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
+		callReadIndex: n.answerReadIndex,
+		callAnnounce:  n.answerAnnounce,
+		callState:     n.answerState,
+		callRemove:    n.answerRemove,
+		callTransfer:  n.answerTransfer,
+	}}
+	n.port = newPort(ln, n.guard.server(), n.log)
+	n.port.serve[protoRaft] = n.streams.serve
+	n.port.serve[protoWrites] = n.serveWrites
+	n.port.serve[protoCalls] = answers.serve
+	n.port.serve[protoJoin] = n.serveJoin
+}
+
+// background runs something that Close waits for.
+func (n *Node) background(fn func()) { n.work.Go(fn) }
+
+// await waits for raft, but not beyond the life of this member: a future of
+// raft may stay without an answer when raft is shut down.
+func (n *Node) await(f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-n.ctx.Done():
+		return raft.ErrRaftShutdown
+	}
+}
+
+// Close leaves in good order: it accepts nothing more, waits for what is under
+// way, hands over the leadership, writes a checkpoint and closes the files.
+// A member that is killed instead loses nothing either; it starts slower.
+func (n *Node) Close(ctx context.Context) error {
+	n.closing.Do(func() { n.closed = n.close(ctx) })
+	return n.closed
+}
+
+func (n *Node) close(ctx context.Context) error {
+	n.pending.shut()
+	if n.started {
+		ctx, cancel := context.WithTimeout(ctx, n.opt.Timing.Handover)
+		defer cancel()
+		n.drain(ctx)
+		n.handOver(ctx)
+		n.checkpoint()
+	}
+	return n.stop()
+}
+
+// drain waits until every request has its outcome.
+func (n *Node) drain(ctx context.Context) {
+	for {
+		if count, _ := n.pending.load(); count == 0 {
+			return
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) handOver(ctx context.Context) {
+	if n.raft.State() != raft.Leader || n.onlyVoter() {
+		return
+	}
+	done := make(chan error, 1)
+	go func() { done <- n.raft.LeadershipTransfer().Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			n.log.Warn("leaving without handing over the leadership", "err", err)
+		}
+	case <-ctx.Done():
+		n.log.Warn("leaving without handing over the leadership", "err", ctx.Err())
+	}
+}
+
+// stop ends everything, in the order of dependence: first what uses raft,
+// then raft, then the files.
+func (n *Node) stop() error {
+	n.cancel()
+	n.pending.shut()
+	var errs []error
+	if n.started {
+		n.lead.close()
+		errs = append(errs, n.trans.Close())
+		shutdown := n.raft.Shutdown()
+		n.port.close()
+		errs = append(errs, shutdown.Error())
+		n.calls.close()
+		n.pending.abandon()
+		n.work.Wait()
+	}
+	n.watchers.close()
+	errs = append(errs, n.machine.close())
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Propose carries requests out, on any member: each is durable on a majority
+// and applied on this member when Propose returns, so a View sees it. The
+// requests belong to the node from here on. Results are in the order of the
+// requests; Result.Err says why there is none and whether the request may
+// have happened. A change of leader costs time only. The wait ends with ctx,
+// and after Timing.Propose in any case.
+func (n *Node) Propose(ctx context.Context, reqs []command.Request) []command.Result {
+	if len(reqs) == 0 {
+		return nil
+	}
+	started := time.Now()
+	if n.overloaded() {
+		return n.refuse(reqs, command.ErrBusy)
+	}
+	c := n.pending.add(reqs, started.Add(n.opt.Timing.Propose))
+	results := n.pending.wait(ctx, c)
+	n.metrics.propose.UpdateDuration(started)
+	for i := range results {
+		if results[i].Err != nil {
+			n.metrics.refused.Inc()
+		}
+	}
+	return results
+}
+
+func (n *Node) refuse(reqs []command.Request, err error) []command.Result {
+	results := make([]command.Result, len(reqs))
+	for i := range results {
+		results[i].Err = err
+	}
+	n.metrics.refused.Add(len(reqs))
+	return results
+}
+
+// overloaded: checkpoints do not keep up with writes.
+func (n *Node) overloaded() bool { return n.db.OverlayBytes() > n.opt.Limits.OverlayHard }
+
+// write proposes commands as one request of the node's own; the first failure
+// is the error.
+func (n *Node) write(ctx context.Context, cmds ...command.Args) error {
+	r := n.Propose(ctx, []command.Request{{Commands: cmds}})[0]
+	if r.Err != nil {
+		return r.Err
+	}
+	for _, reply := range r.Replies {
+		if err := reply.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expiring ends requests that have waited too long.
+func (n *Node) expiring(ctx context.Context) {
+	every := time.NewTicker(max(n.opt.Timing.Propose/20, time.Millisecond))
+	defer every.Stop()
+	for {
+		select {
+		case now := <-every.C:
+			n.pending.expire(now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ReadIndex returns when this member's state holds everything that was
+// committed anywhere before the call: what is read then is linearizable. It
+// fails with command.ErrNoLeader if no majority answers in time.
+func (n *Node) ReadIndex(ctx context.Context) error {
+	n.metrics.readIndexes.Inc()
+	index, err := n.reads.index(ctx)
+	if err != nil {
+		return err
+	}
+	return n.WaitApplied(ctx, index)
+}
+
+// View calls fn with the keys as they are on this member now. Writes wait for
+// fn: it must take microseconds, and neither block nor call the node.
+func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
+	return n.db.View(func(rows storage.Reader, st storage.State) error {
+		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
+	})
+}
+
+// Walk is View for reads that take longer: fn sees one instant and holds
+// nobody up, for up to 30 seconds.
+func (n *Node) Walk(fn func(tx *keyspace.Tx) error) error {
+	return n.db.Walk(func(rows storage.Reader, st storage.State) error {
+		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
+	})
+}
+
+// readClock is the group's time as of now.
+func (n *Node) readClock() int64 { return n.readTime.at(n.db.State().Clock) }
+
+// Applied is the log index that this member's state is as of.
+func (n *Node) Applied() uint64 { return n.applied.index.Load() }
+
+// WaitApplied returns when Applied is at least index.
+func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	return n.applied.wait(ctx, index)
+}
+
+// Watch has fn called after changes, in their order, with the keys to which
+// entries were added; nil: anything may have changed. Readers see the changes
+// by then. Calls come one at a time, on a goroutine of this watcher; while fn
+// is busy, changes gather into one call. cancel does not wait for fn.
+func (n *Node) Watch(fn func(touched []string)) (cancel func()) { return n.watchers.watch(fn) }
+
+// Table is the table of commands that the group runs.
+func (n *Node) Table() *command.Table { return n.opt.Table }
+
+// NodeID is this member's id, a UUID.
+func (n *Node) NodeID() string { return n.id.NodeID }
+
+// ClusterID is the group's id, a UUID.
+func (n *Node) ClusterID() string { return n.id.ClusterID }
+
+// Cluster is the address of this member's cluster port.
+func (n *Node) Cluster() string { return n.id.Cluster }
+
+// IsLeader says whether this member leads as far as it knows.
+func (n *Node) IsLeader() bool { return n.lead.term.Load() != 0 }
+
+// RunAsLeader has fn run on whichever member leads. ctx ends when this one
+// does not lead any more; fn must return then. A fn that returns earlier is
+// run again at the next leadership only.
+func (n *Node) RunAsLeader(fn func(ctx context.Context)) { n.lead.add(fn) }
+
+// WaitReady returns when this member knows a leader and holds all that was
+// committed before.
+func (n *Node) WaitReady(ctx context.Context) error {
+	for {
+		err := n.ReadIndex(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if n.ctx.Err() != nil {
+			return command.ErrClosing
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// readIndexer finds the index that a read must wait for to miss nothing that
+// was committed before it was asked. One round is under way at a time; all
+// who ask meanwhile share the next one.
+type readIndexer struct {
+	round func() (uint64, error)
+
+	mu      sync.Mutex
+	next    *readRound
+	running bool
+}
+
+type readRound struct {
+	done  chan struct{}
+	index uint64
+	err   error
+}
+
+func (ri *readIndexer) index(ctx context.Context) (uint64, error) {
+	ri.mu.Lock()
+	if ri.next == nil {
+		ri.next = &readRound{done: make(chan struct{})}
+		if !ri.running {
+			ri.running = true
+			go ri.run()
+		}
+	}
+	r := ri.next
+	ri.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.index, r.err
+	case <-ctx.Done():
+		return 0, command.ErrNoLeader
+	}
+}
+
+// run makes rounds while somebody asks.
+func (ri *readIndexer) run() {
+	for {
+		ri.mu.Lock()
+		r := ri.next
+		ri.next = nil
+		ri.running = r != nil
+		ri.mu.Unlock()
+		if r == nil {
+			return
+		}
+		r.index, r.err = ri.round()
+		close(r.done)
+	}
+}
+
+// readRound asks until there is an answer or time is up.
+func (n *Node) readRound() (uint64, error) {
+	ctx, cancel := context.WithTimeout(n.ctx, n.opt.Timing.Propose)
+	defer cancel()
+	n.metrics.readRounds.Inc()
+	for {
+		r := n.routes.get()
+		index, err := n.readRoundBy(ctx, r)
+		if err == nil {
+			return index, nil
+		}
+		select {
+		case <-r.changed:
+		case <-time.After(routeBackoff):
+		case <-ctx.Done():
+			return 0, command.ErrNoLeader
+		}
+	}
+}
+
+func (n *Node) readRoundBy(ctx context.Context, r route) (uint64, error) {
+	switch r.leader {
+	case "":
+		return 0, command.ErrNoLeader
+	case n.id.NodeID:
+		return n.leaderReadIndex()
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*n.opt.Timing.Election)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var index uint64
+	err := n.calls.call(ctx, r.leader, callReadIndex, nil, &index)
+	return index, err
+}
+
+// leaderReadIndex is the index as of now, if this member still leads after a
+// majority has said so. The index is taken first: whatever is committed later
+// the read need not see.
+func (n *Node) leaderReadIndex() (uint64, error) {
+	term := n.lead.term.Load()
+	if term == 0 {
+		return 0, errNotLeader
+	}
+	index := max(n.raft.CommitIndex(), n.lead.barrier.Load())
+	if !n.onlyVoter() {
+		if err := n.raft.VerifyLeader().Error(); err != nil {
+			return 0, err
+		}
+	}
+	if n.lead.term.Load() != term || n.raft.CurrentTerm() != term {
+		return 0, errNotLeader
+	}
+	return index, nil
+}
+
+var errNotLeader = fail(CodeNotLeader, "this member does not lead the group")
+
+// answerReadIndex serves a follower; many of its reads share one call.
+func (n *Node) answerReadIndex(_ context.Context, _ string, _ []byte) (any, error) {
+	if n.lead.term.Load() == 0 {
+		return nil, errNotLeader
+	}
+	return n.leaderRound.index(n.ctx)
+}

@@ -1,0 +1,165 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// Status is what a member knows of itself and the group.
+type Status struct {
+	ClusterID string `json:"cluster_id"`
+	NodeID    string `json:"node_id"`
+	Name      string `json:"name"`
+	Version   string `json:"version,omitempty"`
+	Role      string `json:"role"`             // leader, follower, candidate, learner (no vote yet), removed
+	Leader    string `json:"leader,omitempty"` // node id
+	Ready     bool   `json:"ready"`            // knows a leader and has applied something
+	Term      uint64 `json:"term"`
+	Last      uint64 `json:"last"`   // index of the last entry in the log
+	Commit    uint64 `json:"commit"` // … that a majority has
+	// Applied is the index that the state is as of, StateHash a hash of all
+	// the state then: members with the same index have the same hash.
+	Applied   uint64 `json:"applied"`
+	StateHash string `json:"state_hash"`
+	Clock     int64  `json:"clock"` // the group's time, ms since 1970
+
+	Voters           int      `json:"voters"`
+	FailureTolerance int      `json:"failure_tolerance"` // members that may fail now without harm
+	Members          []Member `json:"members"`
+	Disk             Disk     `json:"disk"`
+	OverlayBytes     int64    `json:"overlay_bytes"`
+	Checkpoint       uint64   `json:"checkpoint"` // index of the last one on disk
+}
+
+// Member is one member as seen from here. What is asked of the member itself
+// is zero if it is not reachable.
+type Member struct {
+	ID        string `json:"id"`
+	Name      string `json:"name,omitempty"`
+	Cluster   string `json:"cluster"` // addresses
+	HTTP      string `json:"http,omitempty"`
+	RESP      string `json:"resp,omitempty"`
+	Version   string `json:"version,omitempty"`
+	Voter     bool   `json:"voter"`
+	Leader    bool   `json:"leader"`
+	Reachable bool   `json:"reachable"`
+	Applied   uint64 `json:"applied"`
+	Lag       uint64 `json:"lag"` // entries behind the furthest member
+	StateHash string `json:"state_hash,omitempty"`
+}
+
+// Disk is the file system of the data folder, in bytes.
+type Disk struct {
+	Total uint64 `json:"total"`
+	Free  uint64 `json:"free"`
+}
+
+// memberState is what a member answers about itself.
+type memberState struct {
+	Term      uint64 `json:"term"`
+	LastIndex uint64 `json:"last_index"`
+	Commit    uint64 `json:"commit"`
+	Applied   uint64 `json:"applied"`
+	StateHash string `json:"state_hash"`
+}
+
+func (n *Node) state() memberState {
+	st := n.db.State()
+	return memberState{
+		Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), Commit: n.raft.CommitIndex(),
+		Applied: st.Index, StateHash: fmt.Sprintf("%016x%016x", st.Hash.Hi, st.Hash.Lo),
+	}
+}
+
+func (n *Node) answerState(context.Context, string, []byte) (any, error) { return n.state(), nil }
+
+// stateOf asks a member; nil if it does not answer.
+func (n *Node) stateOf(ctx context.Context, id string) *memberState {
+	st := new(memberState)
+	if id == n.id.NodeID {
+		*st = n.state()
+		return st
+	}
+	if err := n.calls.call(ctx, id, callState, nil, st); err != nil {
+		return nil
+	}
+	return st
+}
+
+// Status tells how the member and the group are. It asks the other members and
+// waits a second for them at most.
+func (n *Node) Status(ctx context.Context) Status {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	me := n.state()
+	checkpoint, _ := n.db.Checkpointed()
+	s := Status{
+		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version,
+		Role: n.role(), Leader: n.routes.get().leader,
+		Term: me.Term, Last: me.LastIndex, Commit: me.Commit, Applied: me.Applied, StateHash: me.StateHash,
+		Clock: n.readClock(), Disk: diskOf(n.opt.Dir), OverlayBytes: n.db.OverlayBytes(), Checkpoint: checkpoint.Index,
+	}
+	s.Ready = s.Leader != "" && s.Applied > 0
+	s.Members = n.members(ctx, s.Leader)
+	reachable := 0
+	for _, m := range s.Members {
+		if m.Voter {
+			s.Voters++
+			if m.Reachable {
+				reachable++
+			}
+		}
+	}
+	s.FailureTolerance = max(0, reachable-(s.Voters/2+1))
+	return s
+}
+
+func (n *Node) role() string {
+	if n.expelled.Load() {
+		return "removed"
+	}
+	if n.lead.term.Load() != 0 {
+		return "leader"
+	}
+	if n.raft.State() == raft.Candidate {
+		return "candidate"
+	}
+	if _, votes := n.voters(); !votes {
+		return "learner"
+	}
+	return "follower"
+}
+
+func (n *Node) members(ctx context.Context, leader string) []Member {
+	servers := n.servers()
+	out := make([]Member, len(servers))
+	var asking sync.WaitGroup
+	for i, srv := range servers {
+		m := &out[i]
+		*m = Member{ID: string(srv.ID), Cluster: string(srv.Address), Voter: srv.Suffrage == raft.Voter, Leader: string(srv.ID) == leader}
+		var info memberInfo
+		if json.Unmarshal(n.field(membersKey, m.ID), &info) == nil {
+			m.Name, m.HTTP, m.RESP, m.Version = info.Name, info.HTTP, info.RESP, info.Version
+		}
+		asking.Go(func() {
+			if st := n.stateOf(ctx, m.ID); st != nil {
+				m.Reachable, m.Applied, m.StateHash = true, st.Applied, st.StateHash
+			}
+		})
+	}
+	asking.Wait()
+	furthest := uint64(0)
+	for i := range out {
+		furthest = max(furthest, out[i].Applied)
+	}
+	for i := range out {
+		if out[i].Reachable {
+			out[i].Lag = furthest - out[i].Applied
+		}
+	}
+	return out
+}

@@ -118,12 +118,7 @@ func (s *step) setPassword(a *Agent, o options) (changed bool, err error) {
 	if !strings.HasPrefix(hash, "$argon2id$") {
 		return false, fail(CodeInvalid, "PASSWORD-HASH is not an argon2id hash in PHC form")
 	}
-	key := []byte(keyPassword(a.ID))
-	if _, err := s.HSet(key, []byte("password"), []byte(hash)); err != nil {
-		return false, err
-	}
-	_, err = s.HSet(key, []byte("password_at"), []byte(count(s.Now)))
-	return true, err
+	return true, setHash(s.Tx, keyPassword(a.ID), field{"password", hash}, field{"password_at", count(s.Now)})
 }
 
 // setDepartments makes an agent a member of exactly the departments that a

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/parlorchat/parlor/storage/command"
-	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 var agentSendWords = keywords{"FROM": 1, "TEXT": 1, "ID": 1, "CLIENT-ID": 1}
@@ -59,7 +58,7 @@ func (s *step) sendToAgent(to *Agent, m AgentMessage) (seq int64, err error) {
 		return 0, err
 	}
 	m.Seq = int64(last.Ms) + 1
-	if err := s.XAdd(key, keyspace.StreamID{Ms: uint64(m.Seq)}, m.stored()); err != nil {
+	if err := s.XAdd(key, seqID(m.Seq), m.stored()); err != nil {
 		return 0, err
 	}
 	if m.ClientID != "" {
@@ -71,15 +70,9 @@ func (s *step) sendToAgent(to *Agent, m AgentMessage) (seq int64, err error) {
 }
 
 func (m *AgentMessage) stored() [][]byte {
-	var fields [][]byte
-	for _, f := range []field{
-		{"id", m.ID}, {"from", m.From}, {"to", m.To}, {"text", m.Text}, {"at", count(m.At)}, {"client_id", m.ClientID},
-	} {
-		if f.value != "" {
-			fields = append(fields, []byte(f.name), []byte(f.value))
-		}
-	}
-	return fields
+	return pairs(
+		field{"id", m.ID}, field{"from", m.From}, field{"to", m.To}, field{"text", m.Text}, field{"at", count(m.At)},
+		field{"client_id", m.ClientID})
 }
 
 // runAgentMessages is AGENT.MESSAGES.

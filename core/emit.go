@@ -1,9 +1,5 @@
 package core
 
-import (
-	"github.com/parlorchat/parlor/storage/keyspace"
-)
-
 // emit appends an event to the site's stream. It is the only place that does:
 // numbers are dense because each is the one after the last ever given.
 func (s *step) emit(e Event, data any) error {
@@ -12,15 +8,10 @@ func (s *step) emit(e Event, data any) error {
 	if err != nil {
 		return err
 	}
-	fields := [][]byte{[]byte("type"), []byte(e.Type), []byte("at"), []byte(count(s.Now))}
-	for _, f := range []field{
-		{"visitor", e.Visitor}, {"chat", e.Chat}, {"agent", e.Agent}, {"department", e.Department}, {"data", toJSON(data)},
-	} {
-		if f.value != "" {
-			fields = append(fields, []byte(f.name), []byte(f.value))
-		}
-	}
-	return s.XAdd(key, keyspace.StreamID{Ms: last.Ms + 1}, fields)
+	fields := pairs(
+		field{"type", e.Type}, field{"at", count(s.Now)}, field{"visitor", e.Visitor}, field{"chat", e.Chat},
+		field{"agent", e.Agent}, field{"department", e.Department}, field{"data", toJSON(data)})
+	return s.XAdd(key, seqID(int64(last.Ms)+1), fields)
 }
 
 func (s *step) emitSite(typ string, site *Site) error {

@@ -39,21 +39,43 @@ func save(tx *keyspace.Tx, key string, before []field, o object) error {
 	for _, f := range before {
 		old[f.name] = f.value
 	}
+	var set, cleared [][]byte
 	for _, f := range o.fields() {
-		if old[f.name] == f.value {
-			continue
+		switch {
+		case old[f.name] == f.value:
+		case f.value == "":
+			cleared = append(cleared, []byte(f.name))
+		default:
+			set = append(set, []byte(f.name), []byte(f.value))
 		}
-		var err error
-		if f.value == "" {
-			_, err = tx.HDel([]byte(key), []byte(f.name))
-		} else {
-			_, err = tx.HSet([]byte(key), []byte(f.name), []byte(f.value))
-		}
-		if err != nil {
+	}
+	if len(set) > 0 {
+		if _, err := tx.HSetAll([]byte(key), set); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(cleared) == 0 {
+		return nil
+	}
+	_, err := tx.HDelAll([]byte(key), cleared)
+	return err
+}
+
+// setHash writes fields to a hash.
+func setHash(tx *keyspace.Tx, key string, fields ...field) error {
+	_, err := tx.HSetAll([]byte(key), pairs(fields...))
+	return err
+}
+
+// pairs gives names and values in turn, without those that are empty.
+func pairs(fields ...field) [][]byte {
+	var out [][]byte
+	for _, f := range fields {
+		if f.value != "" {
+			out = append(out, []byte(f.name), []byte(f.value))
+		}
+	}
+	return out
 }
 
 // replyObject shows an object to a client of the Redis protocol: its stored

@@ -61,6 +61,7 @@ func matchGlob(pattern, text string) bool {
 
 // eachStatus pages through the chats of one status, or of all, one status
 // after the other. The cursor of all statuses begins with the one it is in.
+// page answers "" when a status is at its end and the page is not full.
 func eachStatus(status, cursor string, page func(status, cursor string) (next string, err error)) (string, error) {
 	if status != "" {
 		return page(status, cursor)
@@ -72,14 +73,15 @@ func eachStatus(status, cursor string, page func(status, cursor string) (next st
 	} else if cursor != "0" && cursor != "" {
 		return "", fail(CodeInvalid, "cursor %q is not one that a list answered", clip(cursor, 80))
 	}
-	next, err := page(order[at], cursor)
-	switch {
-	case err != nil:
-		return "", err
-	case next != "":
-		return order[at] + ":" + next, nil
-	case at+1 < len(order):
-		return order[at+1] + ":0", nil
+	for _, in := range order[at:] {
+		next, err := page(in, cursor)
+		if err != nil {
+			return "", err
+		}
+		if next != "" {
+			return in + ":" + next, nil
+		}
+		cursor = ""
 	}
 	return "", nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/parlorchat/parlor/storage/command"
-	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 const maxClientID = 128 // bytes
@@ -83,14 +82,15 @@ func (s *step) sentBefore(c *Chat, m *Message) (sent Sent, ok bool, err error) {
 		return Sent{}, false, err
 	}
 	seq := unNum(string(value))
-	found, err := ChatMessages(s.Tx, c.ID, seq-1, 1)
+	fields, ok, err := s.XGet([]byte(keyChatMessages(c.ID)), seqID(seq))
 	if err != nil {
 		return Sent{}, false, err
 	}
-	if len(found) == 0 || found[0].Seq != seq {
+	if !ok {
 		return Sent{}, false, fmt.Errorf("chat %s has no message %d that client id %q stands for", c.ID, seq, m.ClientID)
 	}
-	return Sent{Seq: seq, ID: found[0].ID, At: found[0].At}, true, nil
+	found := readMessage(seqID(seq), fields)
+	return Sent{Seq: seq, ID: found.ID, At: found.At}, true, nil
 }
 
 // party checks that somebody takes part in a chat and gives him his name: its
@@ -161,16 +161,10 @@ func (s *step) noteSender(c *Chat, from Party) error {
 func (s *step) append(c *Chat, m *Message) error {
 	c.LastSeq++
 	m.Seq = c.LastSeq
-	var fields [][]byte
-	for _, f := range []field{
-		{"id", m.ID}, {"from_type", m.From.Type}, {"from_id", m.From.ID}, {"from_name", m.From.Name},
-		{"type", m.Type}, {"text", m.Text}, {"at", count(m.At)}, {"client_id", m.ClientID},
-	} {
-		if f.value != "" {
-			fields = append(fields, []byte(f.name), []byte(f.value))
-		}
-	}
-	if err := s.XAdd([]byte(keyChatMessages(c.ID)), keyspace.StreamID{Ms: uint64(m.Seq)}, fields); err != nil {
+	fields := pairs(
+		field{"id", m.ID}, field{"from_type", m.From.Type}, field{"from_id", m.From.ID}, field{"from_name", m.From.Name},
+		field{"type", m.Type}, field{"text", m.Text}, field{"at", count(m.At)}, field{"client_id", m.ClientID})
+	if err := s.XAdd([]byte(keyChatMessages(c.ID)), seqID(m.Seq), fields); err != nil {
 		return err
 	}
 	if m.ClientID != "" {

@@ -23,44 +23,51 @@ var lastID = keyspace.StreamID{Ms: math.MaxUint64, Seq: math.MaxUint64}
 
 // pageThrough calls take for the members of a sorted set, highest score first,
 // from the one after cursor, until take says that the page is full. It
-// returns the cursor to go on from, "" at the end.
+// returns the cursor to go on from, "" at the end. A full page that happens to
+// be the last one has an empty page after it.
 func pageThrough(tx *keyspace.Tx, key, cursor string, take func(member string) (full bool, err error)) (next string, err error) {
 	top, from, err := readCursor(cursor)
 	if err != nil {
 		return "", err
 	}
-	type entry struct {
-		id    string
-		score float64
-	}
-	var batch []entry
-	err = tx.ZEach([]byte(key), math.Inf(-1), top, true, func(member []byte, score float64) bool {
-		id := string(member)
-		if score == top && from != "" && id >= from {
-			return true
-		}
-		batch = append(batch, entry{id, score})
-		return len(batch) <= maxExamined
-	})
-	if err != nil {
-		return "", err
-	}
-	for i, e := range batch {
-		if i == maxExamined {
-			return makeCursor(batch[i-1].score, batch[i-1].id), nil
-		}
-		full, err := take(e.id)
+	for examined := 0; examined < maxExamined; {
+		batch, err := below(tx, key, top, from, pageBatch)
 		if err != nil {
 			return "", err
 		}
-		if full && i+1 < len(batch) {
-			return makeCursor(e.score, e.id), nil
+		for _, e := range batch {
+			full, err := take(string(e.Member))
+			if err != nil {
+				return "", err
+			}
+			top, from = e.Score, string(e.Member)
+			if full {
+				return makeCursor(top, from), nil
+			}
 		}
-		if full {
-			break
+		if len(batch) < pageBatch {
+			return "", nil
 		}
+		examined += len(batch)
 	}
-	return "", nil
+	return makeCursor(top, from), nil
+}
+
+// pageBatch is how many members of a sorted set are looked up at once.
+const pageBatch = 100
+
+// below gives the first n members of a sorted set, highest first, that come
+// after the one called from with the score top; "": from top on.
+func below(tx *keyspace.Tx, key string, top float64, from string, n int) ([]keyspace.Scored, error) {
+	var batch []keyspace.Scored
+	err := tx.ZEach([]byte(key), math.Inf(-1), top, true, func(member []byte, score float64) bool {
+		if score == top && from != "" && string(member) >= from {
+			return true
+		}
+		batch = append(batch, keyspace.Scored{Member: append([]byte(nil), member...), Score: score})
+		return len(batch) < n
+	})
+	return batch, err
 }
 
 func makeCursor(score float64, member string) string {

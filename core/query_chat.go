@@ -134,10 +134,6 @@ func QueuePosition(tx *keyspace.Tx, chat string) (q Queue, ok bool, err error) {
 
 // position counts from 1 where a waiting chat stands.
 func position(tx *keyspace.Tx, c *Chat) (int64, error) {
-	var n int64
-	err := tx.ZEach([]byte(keyQueue(c.Department)), 0, c.queueScore(), false, func(member []byte, _ float64) bool {
-		n++
-		return string(member) != c.ID
-	})
-	return n, err
+	rank, _, err := tx.ZRank([]byte(keyQueue(c.Department)), []byte(c.ID), false)
+	return rank + 1, err
 }

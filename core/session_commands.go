@@ -23,10 +23,8 @@ func runSessionCreate(s *step, args []string) (command.Reply, error) {
 	if s.Type(key) != 0 {
 		return command.Reply{}, fail(CodeExists, "the session exists already")
 	}
-	for _, f := range []field{{"agent", a.ID}, {"created_at", count(s.Now)}} {
-		if _, err := s.HSet(key, []byte(f.name), []byte(f.value)); err != nil {
-			return command.Reply{}, err
-		}
+	if err := setHash(s.Tx, string(key), field{"agent", a.ID}, field{"created_at", count(s.Now)}); err != nil {
+		return command.Reply{}, err
 	}
 	s.SetExpire(key, expires)
 	return command.OK, nil

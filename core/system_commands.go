@@ -23,14 +23,13 @@ func runSystemInit(s *step, args []string) (command.Reply, error) {
 	if err := checkSHA256("the setup token", args[3]); err != nil {
 		return command.Reply{}, err
 	}
-	for _, f := range []field{{"epoch", args[1]}, {"formed_at", count(s.Now)}} {
-		if _, err := s.HSet([]byte(keyGroup), []byte(f.name), []byte(f.value)); err != nil {
-			return command.Reply{}, err
-		}
+	if err := setHash(s.Tx, keyGroup, field{"epoch", args[1]}, field{"formed_at", count(s.Now)}); err != nil {
+		return command.Reply{}, err
 	}
-	s.Set([]byte(keyTokenKey), []byte(args[2]))
-	s.Set([]byte(keySetup), []byte(args[3]))
-	return command.OK, nil
+	if err := s.Set([]byte(keyTokenKey), []byte(args[2])); err != nil {
+		return command.Reply{}, err
+	}
+	return command.OK, s.Set([]byte(keySetup), []byte(args[3]))
 }
 
 var setupWords = keywords{"SITE-NAME": 1, "NAME": 1, "PASSWORD": 1, "PASSWORD-HASH": 1}

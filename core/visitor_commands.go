@@ -110,28 +110,11 @@ func (s *step) keepPage(visitor string, p Page) error {
 	if id.Ms <= last.Ms {
 		id = keyspace.StreamID{Ms: last.Ms, Seq: last.Seq + 1}
 	}
-	var fields [][]byte
-	for _, f := range []field{{"url", p.URL}, {"title", p.Title}, {"referrer", p.Referrer}} {
-		if f.value != "" {
-			fields = append(fields, []byte(f.name), []byte(f.value))
-		}
-	}
+	fields := pairs(field{"url", p.URL}, field{"title", p.Title}, field{"referrer", p.Referrer})
 	if err := s.XAdd(key, id, fields); err != nil {
 		return err
 	}
-	n, err := s.XLen(key)
-	if err != nil || n <= maxPages {
-		return err
-	}
-	var oldest keyspace.StreamID
-	err = s.XEach(key, keyspace.StreamID{}, lastID, false, func(id keyspace.StreamID, _ [][]byte) bool {
-		oldest = id
-		return false
-	})
-	if err != nil {
-		return err
-	}
-	_, err = s.XDel(key, oldest)
+	_, err = s.XTrimLen(key, maxPages, maxPages)
 	return err
 }
 

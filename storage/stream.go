@@ -93,6 +93,13 @@ func (s *Stream) State() State { return s.base.state }
 // Size is the length of the stream in bytes.
 func (s *Stream) Size() int64 { return s.base.size() }
 
+// SnapshotSize is the Size that a Stream opened now would have.
+func (db *DB) SnapshotSize() int64 {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.base.size()
+}
+
 func (b *base) size() int64 { return b.tx.Size() + trailerSize }
 
 // Read implements io.Reader. It fails with ErrStalled if the calls are too

@@ -1,0 +1,215 @@
+package raftfsm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/parlorchat/parlor/storage"
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// Waiter is told what became of the requests that this node received.
+type Waiter interface {
+	// Done is called once for each request of this node that ran, after
+	// readers can see its effects; not for one that is skipped because it ran
+	// before. It must not block.
+	Done(origin [16]byte, boot, seq uint64, res command.Result)
+}
+
+// Observer is told that the table is now at a log index, and which keys were
+// touched on the way: see keyspace.Tx.Touched. touched is never nil then. It
+// is nil if the table was replaced by a snapshot: anything may have changed.
+// It is called in order and must not block.
+type Observer func(index uint64, touched []string)
+
+// Config of an FSM.
+type Config struct {
+	DB    *storage.DB
+	Table *command.Table
+	// Node is the id of this node: requests with this origin are answered.
+	Node     [16]byte
+	Waiter   Waiter   // may be nil
+	Observer Observer // may be nil
+	// Fatal is called if the node must not go on: it would differ from the
+	// others. It may return in tests; the FSM then does nothing more. nil:
+	// log it and exit with code 1.
+	Fatal  func(error)
+	Logger *slog.Logger // nil: slog.Default
+}
+
+// FSM is the replicated state machine.
+type FSM struct {
+	cfg   Config
+	state storage.State // after the last entry
+	// opened is the index found at the start. Entries up to it are in the
+	// table; raft does not send them again, but if it did, skipping is right.
+	opened    uint64
+	histories map[[16]byte]*history
+	broken    error // why the FSM does nothing more
+
+	applied atomic.Uint64
+	skipped atomic.Uint64
+
+	// Kept from entry to entry to save allocations.
+	call    command.Call
+	item    Item
+	source  rand.PCG
+	dirty   []*history
+	done    []outcome
+	touched []string
+	answers []any
+}
+
+// outcome is a result to be announced after the commit.
+type outcome struct {
+	boot, seq uint64
+	result    command.Result
+}
+
+var (
+	_ raft.FSM         = (*FSM)(nil)
+	_ raft.BatchingFSM = (*FSM)(nil)
+)
+
+// New makes the state machine over a table, which from now on only it
+// changes.
+func New(cfg Config) *FSM {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Fatal == nil {
+		log := cfg.Logger
+		cfg.Fatal = func(err error) {
+			log.Error("the state machine cannot go on, stopping", "error", err)
+			os.Exit(1)
+		}
+	}
+	f := &FSM{cfg: cfg, histories: map[[16]byte]*history{}}
+	f.load()
+	f.call.Rand = rand.New(&f.source)
+	return f
+}
+
+// load takes over the state of the table.
+func (f *FSM) load() {
+	f.state = f.cfg.DB.State()
+	f.opened = f.state.Index
+	f.applied.Store(f.state.Index)
+	clear(f.histories)
+}
+
+// Applied is the index of the last entry whose effects readers see.
+func (f *FSM) Applied() uint64 { return f.applied.Load() }
+
+// Skipped counts the entries that raft sent although they were in the table
+// at the start. It should stay 0.
+func (f *FSM) Skipped() uint64 { return f.skipped.Load() }
+
+// Apply implements raft.FSM.
+func (f *FSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM. The answers are nil: results go to
+// the Waiter, on the node that waits.
+func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
+	for _, l := range logs {
+		if f.broken != nil {
+			break
+		}
+		if err := f.applyLog(l); err != nil {
+			f.halt(err)
+		}
+	}
+	if f.broken == nil {
+		f.announce()
+	}
+	for len(f.answers) < len(logs) {
+		f.answers = append(f.answers, nil)
+	}
+	return f.answers[:len(logs)]
+}
+
+// announce tells the observer about a batch.
+func (f *FSM) announce() {
+	touched := f.touched
+	f.touched = nil
+	if touched == nil {
+		touched = []string{}
+	}
+	if f.cfg.Observer != nil {
+		f.cfg.Observer(f.state.Index, touched)
+	}
+}
+
+// halt stops the state machine for good.
+func (f *FSM) halt(err error) {
+	f.broken = err
+	f.cfg.Fatal(err)
+}
+
+// Snapshot implements raft.FSM: it freezes the table, in constant time.
+func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
+	if f.broken != nil {
+		return nil, f.broken
+	}
+	c, err := f.cfg.DB.Freeze()
+	if err != nil {
+		return nil, fmt.Errorf("freezing the table: %w", err)
+	}
+	return &snapshot{checkpoint: c}, nil
+}
+
+// Restore implements raft.FSM: it replaces the table. If it fails, the table
+// is as it was or the process ends.
+func (f *FSM) Restore(r io.ReadCloser) error {
+	if f.broken != nil {
+		return f.broken
+	}
+	in, err := f.incoming(r)
+	if err != nil {
+		return fmt.Errorf("restoring: %w", err)
+	}
+	if err := f.cfg.DB.Install(in); err != nil {
+		return errors.Join(err, in.Discard())
+	}
+	f.load()
+	f.touched = nil
+	if f.cfg.Observer != nil {
+		f.cfg.Observer(f.state.Index, nil)
+	}
+	return nil
+}
+
+// incoming gives the snapshot that raft opened in the SnapshotStore, which
+// has it on disk already. Any other stream is received here.
+func (f *FSM) incoming(r io.ReadCloser) (*storage.Incoming, error) {
+	inner := r
+	for {
+		w, ok := inner.(raft.ReadCloserWrapper)
+		if !ok {
+			break
+		}
+		inner = w.WrappedReadCloser()
+	}
+	if s, ok := inner.(*received); ok {
+		return s.in, nil
+	}
+	in, err := f.cfg.DB.Receive()
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(in, r)
+	if err == nil {
+		err = in.Finish(nil)
+	}
+	if err != nil {
+		return nil, errors.Join(err, in.Discard())
+	}
+	return in, nil
+}

@@ -253,7 +253,7 @@ export class Desk {
 
   /** Takes a chat out of the queue. */
   async pull(chat: string): Promise<void> {
-    if (await this.transfer(chat, { agent: this.view.me.id })) this.select({ kind: "chat", id: chat });
+    if (await this.act("POST", `/v1/chats/${chat}/accept`, {})) this.select({ kind: "chat", id: chat });
   }
 
   transfer(chat: string, to: { department?: string; agent?: string }): Promise<boolean> {

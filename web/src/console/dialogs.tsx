@@ -46,13 +46,13 @@ export function InviteDialog({ desk, visitor, close }: { desk: Desk; visitor: Vi
 
 export function TransferDialog({ desk, view, chat, close }: { desk: Desk; view: View; chat: Chat; close(): void }) {
   const { t } = useWords();
-  const agents = Object.values(view.agents).filter((a) => a.id !== view.me.id && a.status === "online" && a.connected !== 0);
+  const agents = Object.values(view.agents).filter((a) => a.id !== view.me.id && a.status === "online" && a.connected !== false);
   const departments = Object.values(view.departments);
   const to = (target: { department?: string; agent?: string }) => {
     close();
     void desk.transfer(chat.id, target);
   };
-  const online = (department: string) => Object.values(view.agents).filter((a) => a.status === "online" && a.connected !== 0 && a.departments?.includes(department)).length;
+  const online = (department: string) => Object.values(view.agents).filter((a) => a.status === "online" && a.connected !== false && a.departments?.includes(department)).length;
   return (
     <Dialog title={t("transfer.title")} close={close}>
       {agents.length === 0 && departments.length === 0 && <p class="soft">{t("transfer.none")}</p>}

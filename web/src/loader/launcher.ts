@@ -36,7 +36,7 @@ export function launcher(t: Translate<keyof typeof en>, toggle: () => void): Lau
   const host = make("div");
   const root = host.attachShadow({ mode: "closed" });
   const button = make("button", "b");
-  const label = make("span", "l");
+  const label = make("span");
   const badge = make("span", "n");
   const bubble = make("div", "i");
   const icon = draw("svg");
@@ -48,8 +48,6 @@ export function launcher(t: Translate<keyof typeof en>, toggle: () => void): Lau
   icon.append(path);
   button.append(icon, label, badge);
   button.onclick = toggle;
-  bubble.setAttribute("role", "region");
-  bubble.setAttribute("aria-label", t("invitation"));
   bubble.hidden = true;
   // A constructed sheet passes the page's policy even where that forbids inline styles.
   const sheet = new CSSStyleSheet();

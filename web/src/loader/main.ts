@@ -60,7 +60,8 @@ function boot(): void {
   let tell: ((message: ToWindow) => void) | undefined;
   let stopFollowing: (() => void) | undefined;
   let url = "";
-  let invited: number;
+  let timer: number;
+  let invited: string;
 
   function emit(event: string, value?: unknown): void {
     for (const fn of listeners[event] || []) {
@@ -140,8 +141,11 @@ function boot(): void {
   }
 
   function invite(invitation: Invitation): void {
-    clearTimeout(invited);
-    invited = setTimeout(() => {
+    // A decision and the stream may both bring it.
+    if (invitation.id === invited) return;
+    invited = invitation.id;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
       if (view.open || chatting) return;
       drawn!.invite(invitation, (accepted) => {
         call(caller, "POST", "/v1/visitor/invitation", { id: invitation.id, accepted }).catch(report);

@@ -124,7 +124,7 @@ export interface Agent {
   name?: string;
   role?: "admin" | "agent";
   status: AgentStatus;
-  connected?: number;
+  connected?: boolean;
   max_chats?: number;
   departments?: string[];
 }

@@ -39,7 +39,8 @@ export interface View {
 }
 
 interface OpenAnswer {
-  window: { state: "kb" | "prechat" | "chat" | "offline"; form?: Field[] | { fields?: Field[] }; articles?: Article[] };
+  /** next: what follows the articles, with kb. */
+  window: { state: "kb" | "prechat" | "chat" | "offline"; next?: "prechat" | "chat" | "offline"; form?: { text?: string; fields?: Field[] }; articles?: Article[] };
   chat: Chat | null;
 }
 
@@ -62,6 +63,7 @@ export class Session {
   private typing: TypingSignal;
   private unread = 0;
   private requestKey = "";
+  private next: "prechat" | "offline" = "prechat";
   private queueTimer: ReturnType<typeof setTimeout> | undefined;
   private typingTimer: ReturnType<typeof setTimeout> | undefined;
   private told = "";
@@ -140,15 +142,13 @@ export class Session {
     this.set({ phase: "loading", error: null });
     try {
       const answer = await call<OpenAnswer>(this.caller, "POST", "/v1/visitor/chat/open", {});
-      const { state, form, articles = [] } = answer.window;
-      const fields = Array.isArray(form) ? form : form?.fields;
+      const { state, next, form, articles = [] } = answer.window;
       if (answer.chat && answer.chat.status !== "ended") {
         this.adopt(answer.chat);
         await this.load();
-      } else if (state === "offline") {
-        this.set({ phase: "offline", form: fields || this.view.campaign.offline?.fields || [] });
       } else {
-        this.set({ phase: state === "kb" ? "kb" : "prechat", form: fields || [], articles });
+        this.next = next === "offline" || state === "offline" ? "offline" : "prechat";
+        this.set({ phase: state === "kb" ? "kb" : this.next, form: form?.fields || [], articles });
       }
       this.outbox.flush();
     } catch (e) {
@@ -158,7 +158,7 @@ export class Session {
 
   /** From the articles on to the form. */
   proceed(): void {
-    this.set({ phase: "prechat", error: null });
+    this.set({ phase: this.next, error: null });
   }
 
   /** Asks for a chat with what the form holds; or leaves the message when nobody is there. */

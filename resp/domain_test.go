@@ -37,3 +37,10 @@ func domainSpecs() []command.Spec {
 		},
 	}
 }
+
+func panickingSpec() command.Spec {
+	return command.Spec{
+		Name: "PANIC", Arity: 1, Flags: command.ReadOnly | command.Fast, Categories: []string{"read"},
+		Run: func(*command.Call, [][]byte) (command.Reply, error) { panic("as the test wants") },
+	}
+}

@@ -310,6 +310,9 @@ func (g *guardConn) push(b []byte) error {
 
 // Write takes what redcon itself writes, in order with all else.
 func (g *guardConn) Write(p []byte) (int, error) {
+	if len(p) == 0 { // redcon flushes after each ticket; replies went ahead
+		return 0, nil
+	}
 	if err := g.push(append(getBuffer(), p...)); err != nil {
 		return 0, err
 	}

@@ -81,8 +81,12 @@ func (s *session) closeTx() {
 	s.queued.Store(-1)
 }
 
-// queue keeps a command for EXEC.
+// queue keeps a command for EXEC, unless EXEC will refuse anyway.
 func (s *session) queue(e *entry, args [][]byte) {
+	if s.tx.spoilt {
+		s.run.answer(command.Simple("QUEUED"))
+		return
+	}
 	for _, a := range args {
 		s.tx.bytes += len(a)
 	}

@@ -19,9 +19,13 @@ func BenchmarkApply(b *testing.B) {
 	for _, cold := range []int{0, 500_000} {
 		for _, size := range []int{1, 32, 512} {
 			for name, cmd := range map[string]func(i int) command.Args{
-				"SET":  func(i int) command.Args { return command.New("SET", fmt.Sprintf("key:%08d", i*7919%1_000_000), "some value of a usual size, 50 bytes or thereabouts") },
+				"SET": func(i int) command.Args {
+					return command.New("SET", fmt.Sprintf("key:%08d", i*7919%1_000_000), "some value of a usual size, 50 bytes or thereabouts")
+				},
 				"INCR": func(i int) command.Args { return command.New("INCR", fmt.Sprintf("counter:%03d", i%1000)) },
-				"HSET": func(i int) command.Args { return command.New("HSET", fmt.Sprintf("visitor:%05d", i*7919%50_000), "page_url", "https://example.com/pricing", "last_seen", "1795410000123") },
+				"HSET": func(i int) command.Args {
+					return command.New("HSET", fmt.Sprintf("visitor:%05d", i*7919%50_000), "page_url", "https://example.com/pricing", "last_seen", "1795410000123")
+				},
 			} {
 				b.Run(fmt.Sprintf("%s/cold=%d/batch=%d", name, cold, size), func(b *testing.B) {
 					f := benchFSM(b, table, cold)

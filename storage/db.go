@@ -316,13 +316,25 @@ func (db *DB) fatal(err error) error {
 }
 
 // watch ends the process if what it watches takes too long: a disk that hangs
-// fails no call, and a leader that waits for one goes on leading. Call the
-// result when it is done.
+// fails no call, and a leader that waits for one goes on leading. It counts
+// its own looks rather than time, so that a process that was stopped and goes
+// on is not mistaken for a hanging disk. Call the result when it is done.
 func (db *DB) watch(what string, limit time.Duration) (done func()) {
-	t := time.AfterFunc(limit, func() {
+	const looks = 10
+	stop := make(chan struct{})
+	go func() {
+		every := time.NewTicker(limit / looks)
+		defer every.Stop()
+		for range looks {
+			select {
+			case <-every.C:
+			case <-stop:
+				return
+			}
+		}
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		db.opt.Fatal(fmt.Errorf("%s takes more than %v, the disk hangs; goroutines:\n%s", what, limit, stacks))
-	})
-	return func() { t.Stop() }
+	}()
+	return func() { close(stop) }
 }

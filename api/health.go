@@ -1,0 +1,82 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/valyala/fasthttp"
+)
+
+// readyWait is how long this node may take to show that it has caught up.
+const readyWait = 2 * time.Second
+
+func (s *Server) healthRoutes() {
+	const tag = "health"
+	describe := func(statuses ...int) func(op *huma.Operation) {
+		return func(op *huma.Operation) {
+			for _, status := range statuses {
+				op.Responses[fmt.Sprint(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
+					"text/plain": {Schema: &huma.Schema{Type: "string"}},
+				}}
+			}
+		}
+	}
+	s.open(endpoint{method: http.MethodGet, path: "/livez", id: "livez", tag: tag, summary: "This process answers"}, describe(200), s.livez)
+	s.open(endpoint{method: http.MethodGet, path: "/readyz", id: "readyz", tag: tag, summary: "A leader is known and this node has caught up"}, describe(200, 503), s.readyz)
+	s.open(endpoint{method: http.MethodGet, path: "/metrics", id: "metrics", tag: tag, summary: "Metrics in the Prometheus text format"}, describe(200), s.writeMetrics)
+}
+
+func (s *Server) livez(ctx *fasthttp.RequestCtx) {
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString("ok\n")
+}
+
+func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
+	if s.isDraining() {
+		writeProblem(ctx, retryable(codeUnavailable, "this node is about to stop", time.Second))
+		return
+	}
+	wait, cancel := context.WithTimeout(s.base, readyWait)
+	defer cancel()
+	if err := s.node.ReadIndex(wait); err != nil {
+		writeProblem(ctx, retryable(codeUnavailable, "no leader is known, or this node has not caught up: "+cmdMessage(err), time.Second))
+		return
+	}
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString("ready\n")
+}
+
+func (s *Server) writeMetrics(ctx *fasthttp.RequestCtx) {
+	var b bytes.Buffer
+	s.metrics.WritePrometheus(&b)
+	metrics.WriteProcessMetrics(&b)
+	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	ctx.SetBody(b.Bytes())
+}
+
+// gauges adds what can be read at any time.
+func (s *Server) gauges() {
+	gauge := func(name string, read func() int) {
+		s.metrics.NewGauge(name, func() float64 { return float64(read()) })
+	}
+	gauge("parlor_http_sockets", s.sockets.count)
+	gauge("parlor_http_agents_connected", func() int { n, _ := s.presence.count(); return n })
+	gauge("parlor_http_visitors_connected", func() int { _, n := s.presence.count(); return n })
+	gauge("parlor_http_connections", func() int { return int(s.http.GetOpenConnectionsCount()) })
+}
+
+// measured counts and times the calls of a route.
+func (s *Server) measured(method, path string, handler fasthttp.RequestHandler) fasthttp.RequestHandler {
+	took := s.metrics.NewHistogram(fmt.Sprintf(`parlor_http_request_seconds{method=%q,route=%q}`, method, path))
+	return func(ctx *fasthttp.RequestCtx) {
+		start := time.Now()
+		handler(ctx)
+		took.UpdateDuration(start)
+		s.metrics.GetOrCreateCounter(fmt.Sprintf(`parlor_http_requests_total{method=%q,route=%q,status="%d"}`, method, path, ctx.Response.StatusCode())).Inc()
+	}
+}

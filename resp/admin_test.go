@@ -149,6 +149,7 @@ func TestNetworkNeedsPassword(t *testing.T) {
 		} else if got != "-NOAUTH Authentication required." {
 			t.Errorf("a client on another machine gets %s", got)
 		}
+		c.conn.Close()
 		if err := srv.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -210,6 +211,7 @@ func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
 		t.Errorf("the write under way is answered %s", got)
 	}
 	c.wantClosed()
+	c.conn.Close()
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}

@@ -185,4 +185,3 @@ func TestPipelineIsIndependentOfCuts(t *testing.T) {
 		t.Errorf("the replies begin %.200s", want)
 	}
 }
-

@@ -53,7 +53,7 @@ type guardConn struct {
 
 	authenticated bool
 	ending        atomic.Bool // no more input is wanted
-	gone          atomic.Bool // the client ended it: nobody is there to linger for
+	lingers       atomic.Bool // wait, at the end, until the client has read what it was sent
 	closeOnce     sync.Once
 }
 
@@ -106,7 +106,8 @@ func (g *guardConn) take() [][][]byte {
 // nextBatch reads at least one command, and with it all that have arrived
 // completely.
 func (g *guardConn) nextBatch() error {
-	if g.ending.Load() {
+	if g.ending.Load() { // the client has still to read the last replies
+		g.lingers.Store(true)
 		return io.EOF
 	}
 	if g.failure != nil {
@@ -133,6 +134,7 @@ func (g *guardConn) nextBatch() error {
 // commands before it, and ends the input.
 func (g *guardConn) refuse() error {
 	g.stats.ProtocolErrors.Add(1)
+	g.lingers.Store(true)
 	_ = g.push(appendLine(nil, '-', []byte("ERR "+g.failure.Error())))
 	return io.EOF
 }
@@ -257,8 +259,6 @@ func (g *guardConn) readError(err error) error {
 		return io.EOF
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		g.stats.TimedOut.Add(1)
-	default:
-		g.gone.Store(true)
 	}
 	return err
 }
@@ -327,7 +327,6 @@ func (g *guardConn) Close() error {
 
 // kill ends the connection at once.
 func (g *guardConn) kill() {
-	g.gone.Store(true)
 	g.out.fail(errConnClosed)
 	_ = g.Conn.Close()
 }
@@ -335,7 +334,7 @@ func (g *guardConn) kill() {
 // serveOutbox writes replies until the connection ends, and ends it.
 func (g *guardConn) serveOutbox() {
 	defer close(g.ended)
-	if err := g.out.run(); err == nil && !g.gone.Load() {
+	if err := g.out.run(); err == nil && g.lingers.Load() {
 		linger(g.Conn)
 	}
 	_ = g.Conn.Close()

@@ -142,8 +142,10 @@ func TestTooManyClients(t *testing.T) {
 		t.Errorf("the third client is told %s", got)
 	}
 	third.wantClosed()
+	third.conn.Close()
 	first.want("+OK", "QUIT")
 	first.wantClosed()
+	first.conn.Close()
 	waitFor(t, "room", func() bool { return srv.Stats().Clients.Load() == 1 })
 	dial(t, srv.Addr()).want("+PONG", "PING")
 }

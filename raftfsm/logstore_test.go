@@ -1,0 +1,132 @@
+package raftfsm
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// brokenLog is a log store whose disk fails or hangs.
+type brokenLog struct {
+	*raft.InmemStore
+	err  error
+	hang chan struct{}
+}
+
+func (b *brokenLog) StoreLogs(logs []*raft.Log) error {
+	if b.hang != nil {
+		<-b.hang
+	}
+	if b.err != nil {
+		return b.err
+	}
+	return b.InmemStore.StoreLogs(logs)
+}
+
+func (b *brokenLog) DeleteRange(first, last uint64) error {
+	if b.err != nil {
+		return b.err
+	}
+	return b.InmemStore.DeleteRange(first, last)
+}
+
+type monotonic struct {
+	*raft.InmemStore
+	is bool
+}
+
+func (m monotonic) IsMonotonic() bool { return m.is }
+
+func TestLogStoreSaysWhetherItIsMonotonic(t *testing.T) {
+	for _, c := range []struct {
+		inner raft.LogStore
+		want  bool
+	}{
+		{monotonic{raft.NewInmemStore(), true}, true},
+		{monotonic{raft.NewInmemStore(), false}, false},
+		{raft.NewInmemStore(), false},
+	} {
+		if got := NewLogStore(c.inner, LogStoreOptions{}).IsMonotonic(); got != c.want {
+			t.Errorf("%T: %v", c.inner, got)
+		}
+	}
+	if !openLog(t, t.TempDir()).IsMonotonic() {
+		t.Error("the product's log is monotonic, and raft must know it")
+	}
+}
+
+// Rule 6: a failed append or truncation ends the process.
+func TestLogStoreErrorsAreFatal(t *testing.T) {
+	disk := errors.New("no space left on device")
+	for name, do := range map[string]func(*LogStore) error{
+		"append":   func(s *LogStore) error { return s.StoreLog(entry(1, request(bob, 1, 1, set("k", 1)))) },
+		"truncate": func(s *LogStore) error { return s.DeleteRange(1, 2) },
+	} {
+		var fatal []error
+		s := NewLogStore(&brokenLog{InmemStore: raft.NewInmemStore(), err: disk},
+			LogStoreOptions{Fatal: func(err error) { fatal = append(fatal, err) }})
+		if err := do(s); !errors.Is(err, disk) || len(fatal) != 1 || !errors.Is(fatal[0], disk) {
+			t.Errorf("%s: error %v, fatal %v", name, err, fatal)
+		}
+	}
+}
+
+// Rule 8: a bit that flipped on disk is noticed when the entry is read.
+func TestLogStoreChecksEntries(t *testing.T) {
+	inner := raft.NewInmemStore()
+	var fatal []error
+	s := NewLogStore(inner, LogStoreOptions{Fatal: func(err error) { fatal = append(fatal, err) }})
+	good, bad := entry(1, request(bob, 1, 1, set("k", 1))), entry(2, request(bob, 1, 2, set("k", 2)))
+	bad.Data[30] ^= 4
+	config := &raft.Log{Index: 3, Type: raft.LogConfiguration, Data: []byte("raft's own")}
+	if err := inner.StoreLogs([]*raft.Log{good, bad, config}); err != nil {
+		t.Fatal(err)
+	}
+	var l raft.Log
+	for _, i := range []uint64{1, 3} {
+		if err := s.GetLog(i, &l); err != nil {
+			t.Errorf("entry %d: %v", i, err)
+		}
+	}
+	if err := s.GetLog(4, &l); !errors.Is(err, raft.ErrLogNotFound) || len(fatal) > 0 {
+		t.Errorf("an entry that does not exist: %v, fatal %v", err, fatal)
+	}
+	if err := s.GetLog(2, &l); !errors.Is(err, ErrDamaged) || len(fatal) != 1 {
+		t.Errorf("a damaged entry: %v, fatal %v", err, fatal)
+	}
+}
+
+// Rule 7: a disk that hangs ends the process, and says where it hung.
+func TestHangingDiskIsFatal(t *testing.T) {
+	hang := make(chan struct{})
+	fatal := make(chan error, 1)
+	s := NewLogStore(&brokenLog{InmemStore: raft.NewInmemStore(), hang: hang},
+		LogStoreOptions{Stall: time.Millisecond, Fatal: func(err error) { fatal <- err }})
+	done := make(chan error)
+	go func() { done <- s.StoreLog(entry(1, request(bob, 1, 1, set("k", 1)))) }()
+	if err := <-fatal; !strings.Contains(err.Error(), "StoreLogs") {
+		t.Errorf("no goroutine dump in %v", err)
+	}
+	close(hang)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLogStoreReportsAppends(t *testing.T) {
+	var entries, bytes int
+	s := NewLogStore(raft.NewInmemStore(), LogStoreOptions{Stored: func(n, b int, _ time.Duration) { entries += n; bytes += b }})
+	l := entry(1, request(bob, 1, 1, set("k", 1)))
+	if err := s.StoreLog(l); err != nil {
+		t.Fatal(err)
+	}
+	if entries != 1 || bytes != len(l.Data) {
+		t.Errorf("%d entries, %d bytes", entries, bytes)
+	}
+	if first, err := s.FirstIndex(); err != nil || first != 1 {
+		t.Errorf("%d, %v", first, err)
+	}
+}

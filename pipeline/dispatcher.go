@@ -39,6 +39,7 @@ type dispatcher struct {
 	acked   int64     // the durable cursor
 	ackAt   time.Time // it is not written before
 	handled bool      // something was done with since it was written
+	lastOK  time.Time // the last attempt that succeeded
 
 	doomed []*lane   // whose first event is to become a dead letter
 	buryAt time.Time // not before
@@ -67,6 +68,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := time.Now()
 		d.read(now)
+		d.unblock()
 		d.bury(ctx, now)
 		d.launch(ctx, now)
 		d.acknowledge(ctx, now)
@@ -172,6 +174,7 @@ func (d *dispatcher) settle(r result) {
 		d.counters.done.Inc()
 		d.handled = true
 		r.lane.failingSince = time.Time{}
+		d.lastOK = time.Now()
 		d.window.finish(r.lane)
 		if d.breaker.succeeded() {
 			d.log.Info("the consumer works again")
@@ -234,6 +237,24 @@ func (d *dispatcher) sweep(now time.Time, cause error) {
 				it.attempts, d.breaker.failingFor(now).Round(time.Second), cause))
 		}
 	}
+}
+
+// patience is how many attempts an event has even if it holds up all others.
+const patience = 3
+
+// unblock gives up an event for which the consumer can read no further, while
+// it takes those of other lanes: one visitor must not hold up all.
+func (d *dispatcher) unblock() {
+	if d.hasRoom() || len(d.window.order) == 0 || d.breaker.pause > 0 {
+		return
+	}
+	it := d.window.order[0]
+	l := it.lane
+	if l.state != laneLater || it.attempts < patience || !d.lastOK.After(l.failingSince) {
+		return
+	}
+	d.window.hold(l)
+	d.doom(l, fmt.Sprintf("given up after %d attempts, because it held up all others", it.attempts))
 }
 
 // nextEvent gives the time at which there is something to do although nothing

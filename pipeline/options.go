@@ -32,7 +32,8 @@ type Options struct {
 
 	// AckInterval is how often a cursor is written at most. Default 500 ms.
 	AckInterval time.Duration
-	// ReadAhead is how many events a consumer may be ahead of its cursor.
+	// ReadAhead is how many events a consumer may be ahead of its cursor. An
+	// event that keeps it there while others succeed is given up early.
 	// Default 10 000.
 	ReadAhead int64
 	// ReadAheadBytes bounds what is held in memory of these, for a consumer.

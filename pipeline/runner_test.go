@@ -48,7 +48,7 @@ type receiver struct {
 	mu      sync.Mutex
 	given   []core.Event
 	taken   []core.Event
-	lanes   map[string]int64 // last event taken, by lane
+	lanes   map[string]int64 // last event taken, by visitor
 	broken  string           // how an event overtook another
 	answers func(e *core.Event, attempt int) error
 	tries   map[int64]int
@@ -69,10 +69,10 @@ func (r *receiver) Handle(_ context.Context, e *core.Event) error {
 		}
 	}
 	r.taken = append(r.taken, *e)
-	lane := pipeline.LaneOf(e)
+	lane := e.Visitor
 	if e.Seq > r.lanes[lane] {
 		for _, missed := range r.given {
-			if pipeline.LaneOf(&missed) == lane && missed.Seq < e.Seq && missed.Seq > r.lanes[lane] {
+			if lane != "" && missed.Visitor == lane && missed.Seq < e.Seq && missed.Seq > r.lanes[lane] {
 				r.broken = fmt.Sprintf("%d came before %d", e.Seq, missed.Seq)
 			}
 		}
@@ -155,7 +155,7 @@ func expect(t *testing.T, g *pipelinetest.Group, r *receiver, after int64) {
 		return true
 	})
 	if how := r.overtook(); how != "" {
-		t.Errorf("out of order in a lane: %s", how)
+		t.Errorf("out of order for a visitor: %s", how)
 	}
 }
 
@@ -297,6 +297,31 @@ func TestStuckVisitorHoldsNobodyUp(t *testing.T) {
 	}
 	open.Store(true)
 	expect(t, g, r, begin)
+}
+
+// TestPoisonHoldsUpOnlySoMuch: an event that can never be handled is given up
+// early when the consumer, which takes all others, could read no further.
+func TestPoisonHoldsUpOnlySoMuch(t *testing.T) {
+	o := fast()
+	o.Retry = []time.Duration{0, time.Millisecond, time.Millisecond, time.Hour, time.Hour}
+	o.ReadAhead = 20
+	r := newReceiver(func(e *core.Event, _ int) error {
+		if strings.Contains(string(e.Data), "poison") {
+			return errors.New("cannot swallow this")
+		}
+		return nil
+	})
+	g, _, _ := shop(t, r, o)
+	g.Chat(t, "shop", "stuck")
+	g.Say(t, "stuck", "poison")
+	events := g.Events(t, "shop")
+	poison := events[len(events)-1].Seq
+	talk(t, g, 3, 20)
+	expect(t, g, r, poison)
+	dead := g.DeadLetters(t, "shop", "test.one")
+	if len(dead) != 1 || dead[0].Event.Seq != poison || !strings.Contains(dead[0].Reason, "held up all others") {
+		t.Errorf("dead letters: %+v", dead)
+	}
 }
 
 // TestDeadLetters: after its last attempt an event is kept as a dead letter,

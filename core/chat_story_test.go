@@ -194,6 +194,10 @@ func TestFewestChatsThenLongestAgoThenID(t *testing.T) {
 	w.visitor("v7")
 	w.asks("v7", core.ChatChatting)
 	w.with("chat-v7", "alice") // as many as carol, but longer ago
+	w.ok(core.ChatEnd{Chat: "chat-v4", By: core.Party{Type: core.FromSystem}}.Args())
+	w.visitor("v8")
+	w.asks("v8", core.ChatChatting)
+	w.with("chat-v8", "carol") // as many as alice, but longer ago
 }
 
 func TestNobodyOnlineMeansOffline(t *testing.T) {

@@ -122,11 +122,11 @@ func (f expireIf) allow(when, present int64, has bool) bool {
 
 func expire(name string, scale int64, relative bool) handler {
 	return func(c *command.Call, args [][]byte) (command.Reply, error) {
-		when, err := intArg(args[2])
+		f, err := parseExpireIf(args[3:])
 		if err != nil {
 			return command.Reply{}, err
 		}
-		f, err := parseExpireIf(args[3:])
+		when, err := intArg(args[2])
 		if err != nil {
 			return command.Reply{}, err
 		}

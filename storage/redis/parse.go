@@ -83,16 +83,20 @@ func parseLong(b []byte) (*big.Float, bool) {
 		return nil, false
 	}
 	s := string(b)
-	if strings.ContainsAny(s, "_pPxXbBoO \t\n\v\f\r") {
-		return nil, false
-	}
-	if lower := strings.ToLower(strings.TrimLeft(s, "+-")); lower == "inf" || lower == "infinity" {
+	digits := strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+"))
+	if digits == "inf" || digits == "infinity" {
 		return new(big.Float).SetInf(s[0] == '-'), true
 	}
-	if i := strings.IndexAny(s, "eE"); i >= 0 && len(s)-i > 7 {
-		return nil, false // beyond the range anyhow, and slow to find out
+	base, exponent := 10, "e"
+	if strings.HasPrefix(digits, "0x") {
+		base, exponent = 0, "p"
+	} else if strings.Contains(digits, "p") {
+		return nil, false
 	}
-	f, _, err := big.ParseFloat(s, 10, 64, big.ToNearestEven)
+	if i := strings.Index(digits, exponent); strings.Contains(digits, "_") || (i >= 0 && len(digits)-i > 7) {
+		return nil, false // such an exponent is beyond the range, and slow to find out
+	}
+	f, _, err := big.ParseFloat(s, base, 64, big.ToNearestEven)
 	if err != nil || f.MantExp(nil) > 16384 {
 		return nil, false
 	}

@@ -250,6 +250,8 @@ func (a *addition) next(last keyspace.StreamID, now int64) (keyspace.StreamID, e
 			return last, keyspace.ErrStreamIDSmall
 		}
 		return keyspace.StreamID{Ms: last.Ms, Seq: last.Seq + 1}, nil
+	case a.autoSeq && a.id.Ms < last.Ms:
+		return last, keyspace.ErrStreamIDSmall
 	}
 	return a.id, nil
 }
@@ -417,9 +419,6 @@ func xsetid(c *command.Call, args [][]byte) (command.Reply, error) {
 
 // checkLastID refuses a last id that the stream's entries contradict.
 func checkLastID(c *command.Call, key []byte, info keyspace.StreamInfo, last keyspace.StreamID, added *uint64) error {
-	if last.Less(info.MaxDeleted) {
-		return command.Errorf("ERR", "The ID specified in XSETID is smaller than current max_deleted_entry_id")
-	}
 	if info.Length == 0 {
 		return nil
 	}

@@ -353,10 +353,6 @@ func xclaim(c *command.Call, args [][]byte) (command.Reply, error) {
 		g.SetLast(cl.last, g.EntriesRead)
 	}
 	name := args[3]
-	if _, err := g.Join(name); err != nil {
-		return command.Reply{}, err
-	}
-	g.Seen(name)
 	out := []command.Reply{}
 	for _, id := range cl.ids {
 		fields, exists := g.Entry(id)
@@ -377,12 +373,25 @@ func xclaim(c *command.Call, args [][]byte) (command.Reply, error) {
 		case !cl.justID:
 			p.Count++
 		}
-		p.Consumer, p.Delivered = name, cl.delivered
-		g.Give(p)
+		if err := takeOver(g, p, name, cl.delivered); err != nil {
+			return command.Reply{}, err
+		}
 		out = append(out, claimedReply(id, fields, cl.justID))
 	}
 	g.Close()
 	return command.Array(out...), nil
+}
+
+// takeOver gives a pending entry to a consumer, who joins if he is new: one
+// who claims nothing does not.
+func takeOver(g *keyspace.StreamGroup, p keyspace.Pending, consumer []byte, delivered int64) error {
+	if _, err := g.Join(consumer); err != nil {
+		return err
+	}
+	g.Seen(consumer)
+	p.Consumer, p.Delivered = consumer, delivered
+	g.Give(p)
+	return nil
 }
 
 func claimedReply(id keyspace.StreamID, fields [][]byte, justID bool) command.Reply {
@@ -437,11 +446,6 @@ func xautoclaim(c *command.Call, args [][]byte) (command.Reply, error) {
 	if g == nil {
 		return command.Reply{}, errNoGroup(args[1], args[2])
 	}
-	name := args[3]
-	if _, err := g.Join(name); err != nil {
-		return command.Reply{}, err
-	}
-	g.Seen(name)
 	claimed, deleted := []command.Reply{}, []command.Reply{}
 	pending, cursor := a.candidates(c, g)
 	for _, p := range pending {
@@ -454,8 +458,9 @@ func xautoclaim(c *command.Call, args [][]byte) (command.Reply, error) {
 		if !a.justID {
 			p.Count++
 		}
-		p.Consumer, p.Delivered = name, c.Now
-		g.Give(p)
+		if err := takeOver(g, p, args[3], c.Now); err != nil {
+			return command.Reply{}, err
+		}
 		claimed = append(claimed, claimedReply(p.ID, fields, a.justID))
 	}
 	g.Close()

@@ -36,7 +36,7 @@ func xinfo(c *command.Call, args [][]byte) (command.Reply, error) {
 	case "consumers":
 		return consumersInfo(c, key, args[3])
 	}
-	return streamInfo(c, key, info, args[3:])
+	return streamInfo(c, args[1], key, info, args[3:])
 }
 
 // namedReply puts a name before its value.
@@ -66,13 +66,13 @@ func headInfo(info keyspace.StreamInfo) [][]command.Reply {
 	}
 }
 
-func streamInfo(c *command.Call, key []byte, info keyspace.StreamInfo, args [][]byte) (command.Reply, error) {
+func streamInfo(c *command.Call, sub, key []byte, info keyspace.StreamInfo, args [][]byte) (command.Reply, error) {
 	count := int64(10)
 	switch {
 	case len(args) == 0:
 		return shortInfo(c, key, info)
 	case !is(args[0], "FULL") || (len(args) != 1 && len(args) != 3) || (len(args) == 3 && !is(args[1], "COUNT")):
-		return command.Reply{}, command.Errorf("ERR", "unknown subcommand or wrong number of arguments for 'STREAM'. Try XINFO HELP.")
+		return command.Reply{}, command.Errorf("ERR", "unknown subcommand or wrong number of arguments for '"+string(sub)+"'. Try XINFO HELP.")
 	case len(args) == 3:
 		var err error
 		if count, err = intArg(args[2]); err != nil {
@@ -139,7 +139,7 @@ func fullGroupInfo(name []byte, g *keyspace.StreamGroup, count int64) command.Re
 			namedReply("name", command.Bulk(c.Name)),
 			namedReply("seen-time", command.Int(c.Seen)),
 			namedReply("pel-count", command.Int(c.Pending)),
-			namedReply("pel", command.Array(own...))))
+			namedReply("pending", command.Array(own...))))
 	}
 	return mapReply(
 		namedReply("name", command.Bulk(name)),
@@ -147,7 +147,7 @@ func fullGroupInfo(name []byte, g *keyspace.StreamGroup, count int64) command.Re
 		namedReply("entries-read", readReply(g)),
 		namedReply("lag", lagReply(g)),
 		namedReply("pel-count", command.Int(g.Pending())),
-		namedReply("pel", command.Array(pel...)),
+		namedReply("pending", command.Array(pel...)),
 		namedReply("consumers", command.Array(consumers...)))
 }
 

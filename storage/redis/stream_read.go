@@ -46,11 +46,7 @@ func parseTimeout(arg []byte) (int64, error) {
 	return ms, nil
 }
 
-func parseReading(args [][]byte, name string, grouped bool) (r reading, err error) {
-	mark := "$"
-	if grouped {
-		mark = ">"
-	}
+func parseReading(args [][]byte, grouped bool) (r reading, err error) {
 	for i := 1; i < len(args); i++ {
 		more := len(args) - i - 1
 		switch a := args[i]; {
@@ -67,7 +63,7 @@ func parseReading(args [][]byte, name string, grouped bool) (r reading, err erro
 			r.count = max(r.count, 0)
 		case is(a, "STREAMS") && more > 0:
 			if more%2 == 1 {
-				return r, command.Errorf("ERR", "Unbalanced '"+name+"' list of streams: for each stream key an ID or '"+mark+"' must be specified.")
+				return r, command.Errorf("ERR", "Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")
 			}
 			r.keys, r.ids = args[i+1:i+1+more/2], args[i+1+more/2:]
 			i = len(args)
@@ -104,7 +100,7 @@ func streamsReply(out []command.Reply) command.Reply {
 }
 
 func xread(c *command.Call, args [][]byte) (command.Reply, error) {
-	r, err := parseReading(args, "xread", false)
+	r, err := parseReading(args, false)
 	if err != nil {
 		return command.Reply{}, err
 	}
@@ -147,7 +143,7 @@ func xread(c *command.Call, args [][]byte) (command.Reply, error) {
 }
 
 func xreadgroup(c *command.Call, args [][]byte) (command.Reply, error) {
-	r, err := parseReading(args, "xreadgroup", true)
+	r, err := parseReading(args, true)
 	if err != nil {
 		return command.Reply{}, err
 	}
@@ -194,16 +190,22 @@ func (r *reading) readGroup(c *command.Call, key []byte, after keyspace.StreamID
 	if err != nil {
 		return nil, false, err
 	}
-	if _, err := g.Join(r.consumer); err != nil {
-		return nil, false, err
-	}
-	g.Seen(r.consumer)
 	defer g.Close()
 	if after == keyspace.MaxStreamID {
 		entries, err = r.readNew(c, key, g)
 		return entries, len(entries) > 0, err
 	}
+	if err := r.join(g); err != nil {
+		return nil, false, err
+	}
 	return r.readHistory(c, g, after), true, nil
+}
+
+// join makes the consumer known. One who is given nothing does not join.
+func (r *reading) join(g *keyspace.StreamGroup) error {
+	_, err := g.Join(r.consumer)
+	g.Seen(r.consumer)
+	return err
 }
 
 // readHistory gives the entries that the consumer has not acknowledged, once
@@ -245,6 +247,12 @@ func (r *reading) readNew(c *command.Call, key []byte, g *keyspace.StreamGroup) 
 		out = append(out, entryReply(id, fields))
 		return r.count == 0 || int64(len(ids)) < r.count
 	})
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	if err := r.join(g); err != nil {
+		return nil, err
+	}
 	info := g.Stream()
 	for _, id := range ids {
 		g.SetLast(id, entriesReadAt(info, g.EntriesRead, id))
@@ -252,7 +260,7 @@ func (r *reading) readNew(c *command.Call, key []byte, g *keyspace.StreamGroup) 
 			g.Give(keyspace.Pending{ID: id, Consumer: r.consumer, Delivered: c.Now, Count: 1})
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 // unknownRead is how many entries a group has read when that is not known.
@@ -271,7 +279,7 @@ func entriesReadAt(s keyspace.StreamInfo, read int64, id keyspace.StreamID) int6
 
 // gapsAbove says whether entries at or above id were deleted.
 func gapsAbove(s keyspace.StreamInfo, id keyspace.StreamID) bool {
-	if s.Length == 0 || s.MaxDeleted == (keyspace.StreamID{}) {
+	if s.Length == 0 || s.MaxDeleted == (keyspace.StreamID{}) || s.MaxDeleted.Less(s.First) {
 		return false
 	}
 	return !s.MaxDeleted.Less(id)

@@ -49,29 +49,33 @@ func zsetCommands() []entry {
 // zaddOptions are the keywords of ZADD.
 type zaddOptions struct{ nx, xx, gt, lt, ch, incr bool }
 
+// keyword notes a keyword, and says whether it is one.
+func (o *zaddOptions) keyword(a []byte) bool {
+	switch {
+	case is(a, "NX"):
+		o.nx = true
+	case is(a, "XX"):
+		o.xx = true
+	case is(a, "GT"):
+		o.gt = true
+	case is(a, "LT"):
+		o.lt = true
+	case is(a, "CH"):
+		o.ch = true
+	case is(a, "INCR"):
+		o.incr = true
+	default:
+		return false
+	}
+	return true
+}
+
 func zadd(c *command.Call, args [][]byte) (command.Reply, error) {
 	var o zaddOptions
-	i := 2
-options:
-	for ; i < len(args); i++ {
-		switch a := args[i]; {
-		case is(a, "NX"):
-			o.nx = true
-		case is(a, "XX"):
-			o.xx = true
-		case is(a, "GT"):
-			o.gt = true
-		case is(a, "LT"):
-			o.lt = true
-		case is(a, "CH"):
-			o.ch = true
-		case is(a, "INCR"):
-			o.incr = true
-		default:
-			break options
-		}
+	rest := args[2:]
+	for len(rest) > 0 && o.keyword(rest[0]) {
+		rest = rest[1:]
 	}
-	rest := args[i:]
 	switch {
 	case len(rest) == 0 || len(rest)%2 == 1:
 		return command.Reply{}, command.ErrSyntax
@@ -86,6 +90,9 @@ options:
 }
 
 func zincrby(c *command.Call, args [][]byte) (command.Reply, error) {
+	if o := (zaddOptions{}); o.keyword(args[2]) {
+		return command.Reply{}, command.ErrSyntax // Redis takes it for an option of ZADD
+	}
 	return zaddMembers(c, args[1], zaddOptions{incr: true}, args[2:])
 }
 
@@ -321,14 +328,14 @@ func zmpop(c *command.Call, args [][]byte) (command.Reply, error) {
 		return command.Reply{}, command.ErrSyntax
 	}
 	n := int64(1)
-	switch {
-	case len(rest) == 1:
-	case len(rest) == 3 && is(rest[1], "COUNT"):
+	if len(rest) > 2 && is(rest[1], "COUNT") {
 		var ok bool
 		if n, ok = parseInt(rest[2]); !ok || n <= 0 {
 			return command.Reply{}, command.Errorf("ERR", "count should be greater than 0")
 		}
-	default:
+		rest = append([][]byte{rest[0]}, rest[3:]...)
+	}
+	if len(rest) > 1 {
 		return command.Reply{}, command.ErrSyntax
 	}
 	for _, key := range keys {

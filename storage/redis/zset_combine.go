@@ -49,6 +49,21 @@ func addScores(a, b float64) float64 {
 	return 0 // inf and -inf
 }
 
+// lowerScore and higherScore keep a if b is no number.
+func lowerScore(a, b float64) float64 {
+	if b < a {
+		return b
+	}
+	return a
+}
+
+func higherScore(a, b float64) float64 {
+	if b > a {
+		return b
+	}
+	return a
+}
+
 // readOperands reads "numkeys key …" at args[at].
 func readOperands(c *command.Call, args [][]byte, at int) (ops []operand, rest [][]byte, err error) {
 	if _, err := intArg(args[at]); err != nil {
@@ -102,9 +117,9 @@ func parseCombined(args [][]byte, ops []operand, op operation, store, count bool
 			case is(args[1], "SUM"):
 				o.aggregate = addScores
 			case is(args[1], "MIN"):
-				o.aggregate = math.Min
+				o.aggregate = lowerScore
 			case is(args[1], "MAX"):
-				o.aggregate = math.Max
+				o.aggregate = higherScore
 			default:
 				return o, command.ErrSyntax
 			}
@@ -195,7 +210,7 @@ members:
 			if !ok {
 				continue members
 			}
-			score = o.aggregate(score, s.weighted(other))
+			score = o.aggregate(score, s.weight*other) // as Redis, which looks for NaN in the first alone
 		}
 		out = append(out, keyspace.Scored{Member: m.Member, Score: score})
 		if o.limit > 0 && len(out) >= o.limit {

@@ -91,11 +91,8 @@ func (s *session) waitReplicas(args [][]byte) (command.Reply, error) {
 			return command.Reply{}, command.Errorf("ERR", "timeout is negative")
 		}
 	}
-	others := 0
-	if s.server.config.Status != nil {
-		others = s.server.config.Status().Members / 2
-	}
-	return command.Int(int64(others)), nil
+	st, _ := s.server.status()
+	return command.Int(int64(st.Members / 2)), nil
 }
 
 func configCommands() []local {

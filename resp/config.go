@@ -58,12 +58,12 @@ type Config struct {
 	SlowlogLength int
 	// Version is the version of the product, for INFO.
 	Version string
-	// Status tells the state of the node and its group, for INFO and ROLE.
-	// Nil: those sections are left out.
+	// Status tells the state of the node and its group, for INFO and WAIT. It
+	// is called once a command. Nil: nothing is told of the group.
 	Status func() Status
 }
 
-// Status is the state of the node that INFO and ROLE show.
+// Status is the state of the node that INFO shows.
 type Status struct {
 	NodeID    string
 	Role      string // leader, follower, candidate

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -43,7 +44,12 @@ func infoSections() []infoSection {
 }
 
 // infoFields collects "name:value" lines.
-type infoFields struct{ b strings.Builder }
+type infoFields struct {
+	b strings.Builder
+	// status asks for the state of the group, once, since that may take the
+	// time of a call to other nodes; false: nobody knows it.
+	status func() (Status, bool)
+}
 
 func (f *infoFields) add(name string, value any) { fmt.Fprintf(&f.b, "%s:%v\r\n", name, value) }
 
@@ -54,7 +60,7 @@ func (s *session) info(args [][]byte) (command.Reply, error) {
 	}
 	everything := wanted["all"] || wanted["everything"]
 	usual := len(wanted) == 0 || wanted["default"] || everything
-	var f infoFields
+	f := infoFields{status: sync.OnceValues(s.server.status)}
 	for _, sec := range infoSections() {
 		if !wanted[sec.name] && (!usual || sec.extra && !everything) {
 			continue
@@ -105,11 +111,11 @@ func infoMemory(_ *session, f *infoFields) error {
 	return nil
 }
 
-func infoPersistence(s *session, f *infoFields) error {
+func infoPersistence(_ *session, f *infoFields) error {
 	f.add("loading", 0)
 	f.add("aof_enabled", 1)
-	if status := s.server.config.Status; status != nil {
-		f.add("data_bytes", status().DiskBytes)
+	if st, ok := f.status(); ok && st.DiskBytes > 0 {
+		f.add("data_bytes", st.DiskBytes)
 	}
 	return nil
 }
@@ -129,13 +135,10 @@ func infoStats(s *session, f *infoFields) error {
 }
 
 // infoReplication: every node takes writes, so to a client each is a master.
-func infoReplication(s *session, f *infoFields) error {
+func infoReplication(_ *session, f *infoFields) error {
+	st, _ := f.status()
 	f.add("role", "master")
-	slaves := 0
-	if status := s.server.config.Status; status != nil {
-		slaves = max(status().Members-1, 0)
-	}
-	f.add("connected_slaves", slaves)
+	f.add("connected_slaves", max(st.Members-1, 0))
 	return nil
 }
 
@@ -157,11 +160,11 @@ func infoCommandStats(s *session, f *infoFields) error {
 	return nil
 }
 
-func infoParlor(s *session, f *infoFields) error {
-	if s.server.config.Status == nil {
+func infoParlor(_ *session, f *infoFields) error {
+	st, ok := f.status()
+	if !ok {
 		return nil
 	}
-	st := s.server.config.Status()
 	f.add("node_id", st.NodeID)
 	f.add("raft_role", st.Role)
 	f.add("raft_leader", st.Leader)
@@ -188,6 +191,14 @@ func infoKeyspace(s *session, f *infoFields) error {
 		f.add("db0", fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
 	}
 	return nil
+}
+
+// status tells the state of the group; false: nobody knows it.
+func (s *Server) status() (Status, bool) {
+	if s.config.Status == nil {
+		return Status{}, false
+	}
+	return s.config.Status(), true
 }
 
 // heapBytes is the memory that objects take.

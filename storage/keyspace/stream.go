@@ -343,4 +343,3 @@ func (t *Tx) xtrim(key []byte, limit int, doomed func(id StreamID, left int64) b
 	t.save(o)
 	return int64(len(rows)), nil
 }
-

@@ -51,7 +51,7 @@ func runEventAck(s *step, args []string) (command.Reply, error) {
 	if consumer == "" {
 		return command.Reply{}, fail(CodeInvalid, "a consumer needs a name")
 	}
-	if err := checkText("the consumer's name", consumer, 128); err != nil {
+	if err := checkText("the consumer's name", consumer, maxConsumer); err != nil {
 		return command.Reply{}, err
 	}
 	last, err := LastEvent(s.Tx, site.ID)
@@ -69,10 +69,11 @@ func runEventAck(s *step, args []string) (command.Reply, error) {
 	return command.OK, err
 }
 
-// runEventForget is EVENT.FORGET.
+// runEventForget is EVENT.FORGET. The dead letters go too.
 func runEventForget(s *step, args []string) (command.Reply, error) {
 	removed, err := s.HDel([]byte(keyConsumers(args[1])), []byte(args[2]))
-	return command.Bool(removed), err
+	dead := s.Delete([]byte(keyDead(args[1], args[2])))
+	return command.Bool(removed || dead), err
 }
 
 // runEventTrim is EVENT.TRIM.

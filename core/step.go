@@ -39,6 +39,7 @@ func (r *record) was(name string) string {
 // function, free agents take waiting chats, then everything is written.
 func transition(fn func(s *step, args []string) (command.Reply, error)) func(*command.Call, [][]byte) (command.Reply, error) {
 	return func(c *command.Call, args [][]byte) (command.Reply, error) {
+		defer inFirstDatabase(c)()
 		s := &step{Call: c, records: map[string]*record{}}
 		reply, err := fn(s, texts(args))
 		if err != nil {
@@ -56,7 +57,19 @@ func transition(fn func(s *step, args []string) (command.Reply, error)) func(*co
 
 // query makes a Run of a function that only reads.
 func query(fn func(c *command.Call, args []string) (command.Reply, error)) func(*command.Call, [][]byte) (command.Reply, error) {
-	return func(c *command.Call, args [][]byte) (command.Reply, error) { return fn(c, texts(args)) }
+	return func(c *command.Call, args [][]byte) (command.Reply, error) {
+		defer inFirstDatabase(c)()
+		return fn(c, texts(args))
+	}
+}
+
+// inFirstDatabase lets a command look at database 0, where the domain lives,
+// whichever one the client has selected. The function that it returns goes
+// back.
+func inFirstDatabase(c *command.Call) (back func()) {
+	selected := c.DB()
+	c.Select(0)
+	return func() { c.Select(selected) }
 }
 
 func texts(args [][]byte) []string {

@@ -73,14 +73,41 @@ func (c *campaign) prechat() *prechatForm {
 	return c.Prechat
 }
 
+// checkPrechat checks the answers of the pre-chat form, if there is one.
+func (c *campaign) checkPrechat(answers map[string]string) error {
+	form := c.prechat()
+	if form == nil {
+		return nil
+	}
+	return checkForm(form.Fields, answers, maxAnswer)
+}
+
+// checkOffline checks the answers of the offline form. A campaign may leave
+// the fields to the widget.
+func (c *campaign) checkOffline(answers map[string]string) error {
+	fields := widgetFields
+	if c.Offline != nil && len(c.Offline.Fields) > 0 {
+		fields = c.Offline.Fields
+	}
+	return checkForm(fields, answers, core.MaxVarValue)
+}
+
+// widgetFields are those of the offline form that the widget brings along.
+var widgetFields = []formField{
+	{ID: "name", Type: "text"},
+	{ID: "email", Type: "email", Required: true},
+	{ID: "message", Type: "textarea", Required: true},
+}
+
 // maxAnswer is how long one answer of a form may be, in bytes.
 const maxAnswer = 4096
 
-// checkForm checks the answers of a form against its fields.
-func checkForm(fields []formField, answers map[string]string) error {
+// checkForm checks the answers of a form, of up to limit bytes each, against
+// its fields.
+func checkForm(fields []formField, answers map[string]string, limit int) error {
 	var items []ProblemItem
 	for _, f := range fields {
-		if msg := f.check(strings.TrimSpace(answers[f.ID])); msg != "" {
+		if msg := f.check(strings.TrimSpace(answers[f.ID]), limit); msg != "" {
 			items = append(items, ProblemItem{"body.prechat." + f.ID, msg})
 		}
 	}
@@ -97,14 +124,14 @@ func checkForm(fields []formField, answers map[string]string) error {
 }
 
 // check gives what is wrong with an answer, "" if nothing.
-func (f *formField) check(answer string) string {
+func (f *formField) check(answer string, limit int) string {
 	switch {
 	case answer == "" && f.Required:
 		return "this field is required"
 	case answer == "":
 		return ""
-	case len(answer) > maxAnswer:
-		return fmt.Sprintf("at most %d bytes", maxAnswer)
+	case len(answer) > limit:
+		return fmt.Sprintf("at most %d bytes", limit)
 	case !utf8.ValidString(answer):
 		return "this is not text"
 	}

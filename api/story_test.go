@@ -238,6 +238,11 @@ func TestNobodyThere(t *testing.T) {
 	if page.New || page.Visitor.Status != "offline" || page.Visitor.Name != "Vera" {
 		t.Fatalf("the visitor afterwards: %+v", page.Visitor)
 	}
+	var detail struct{ Vars map[string]string }
+	w.login("alice").do("GET", "/v1/visitors/"+page.Visitor.ID, nil).ok(&detail)
+	if detail.Vars["offline.message"] != "call me" {
+		t.Fatalf("what the visitor left: %v", detail.Vars)
+	}
 }
 
 // TestTransfer: a chat goes from one agent to the other, and only its present

@@ -135,7 +135,7 @@ func (s *Server) requestChat(ctx context.Context, c *call, in *requestInput) (*r
 		return nil, err
 	}
 	if sc.visitor.Chat == "" {
-		if err := checkPrechat(sc.config.campaign(sc.visitor.Campaign), in.Body.Prechat); err != nil {
+		if err := s.checkAnswers(&sc, in.Body.Prechat); err != nil {
 			return nil, err
 		}
 	}
@@ -170,16 +170,47 @@ func (s *Server) requestChat(ctx context.Context, c *call, in *requestInput) (*r
 	if err != nil {
 		return nil, err
 	}
+	if got.Status == core.ChatOffline {
+		if err := s.keepOffline(ctx, c, in.Body.Prechat); err != nil {
+			return nil, err
+		}
+	}
 	return s.requested(got)
 }
 
-// checkPrechat checks the answers of the pre-chat form, if there is one.
-func checkPrechat(campaign *campaign, answers map[string]string) error {
-	form := campaign.prechat()
-	if form == nil {
+// checkAnswers checks the answers of the form that the visitor was shown: the
+// pre-chat form, or the offline form when nobody was there. Somebody may have
+// come or gone meanwhile, so that the other one will do as well.
+func (s *Server) checkAnswers(sc *scene, answers map[string]string) error {
+	campaign := sc.config.campaign(sc.visitor.Campaign)
+	d, _ := s.decideOn(sc, answers)
+	prechat, offline := campaign.checkPrechat(answers), campaign.checkOffline(answers)
+	switch {
+	case prechat == nil || offline == nil:
+		return nil
+	case s.available(sc, d.Route) == "offline":
+		return offline
+	}
+	return prechat
+}
+
+// offlineVar begins the names of the variables that an offline form's answers
+// are kept in.
+const offlineVar = "offline."
+
+// keepOffline keeps what a visitor left when nobody was there with him, where
+// agents, rules and webhooks see it.
+func (s *Server) keepOffline(ctx context.Context, c *call, answers map[string]string) error {
+	vars := map[string]string{}
+	for id, text := range answers {
+		if text = strings.TrimSpace(text); text != "" {
+			vars[offlineVar+id] = text
+		}
+	}
+	if len(vars) == 0 {
 		return nil
 	}
-	return checkForm(form.Fields, answers)
+	return do(ctx, s, c, core.VisitorUpdate{ID: c.visitor.Visitor, Vars: vars})
 }
 
 // whoFrom takes a visitor's name and e-mail address from a form: the fields

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -36,6 +37,7 @@ type Stream struct {
 	limit    *rate.Limiter // nil: none
 	stall    *time.Timer
 	patience time.Duration
+	stalled  atomic.Bool
 	ctx      context.Context
 	cancel   context.CancelFunc
 }
@@ -57,7 +59,10 @@ func (db *DB) OpenStream() (*Stream, error) {
 	if n := db.opt.StreamRate; n > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(n), max(n/4, streamChunk))
 	}
-	s.stall = time.AfterFunc(s.patience, func() { _ = r.CloseWithError(ErrStalled) })
+	s.stall = time.AfterFunc(s.patience, func() {
+		s.stalled.Store(true)
+		_ = r.CloseWithError(ErrStalled)
+	})
 	context.AfterFunc(s.ctx, func() { _ = r.CloseWithError(ErrClosed) })
 	go func() {
 		defer close(s.done)
@@ -114,7 +119,20 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if s.limit != nil && n > 0 && err == nil {
 		err = s.limit.WaitN(s.ctx, n)
 	}
-	return n, err
+	return n, s.cause(err)
+}
+
+// cause says why the pipe was closed on this side.
+func (s *Stream) cause(err error) error {
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case s.stalled.Load():
+		return ErrStalled
+	case s.ctx.Err() != nil:
+		return ErrClosed
+	}
+	return err
 }
 
 // Close ends the stream and frees the pages it reads.

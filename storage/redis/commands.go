@@ -13,6 +13,7 @@ func Commands() []command.Spec {
 	for _, g := range []group{
 		{"string", "string", stringCommands()},
 		{"generic", "keyspace", keyCommands()},
+		{"server", "keyspace", serverCommands()},
 		{"hash", "hash", hashCommands()},
 		{"set", "set", setCommands()},
 		{"sorted-set", "sortedset", zsetCommands()},

@@ -14,219 +14,6 @@ import (
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
-// templates say how random commands are made. $x are random arguments (see
-// argument), [ ] may be left out, { } stands one to four times, a|b is one of
-// them. A command that stands more often is run more often.
-var templates = []string{
-	"SET $K $V [ NX|XX ] [ GET ] [ KEEPTTL ]", "SET $A $V [ EXAT $T ] [ NX|XX ]", "SET $K $V PXAT $P", "SET $K $I",
-	"GET $K", "GET $A", "GETSET $K $V", "GETDEL $K", "GETEX $K [ PERSIST ]", "GETEX $K EXAT $T", "GETEX $K PXAT $P", "SETNX $K $V",
-	"SETEX $K $R $V", "PSETEX $K $R000 $V", "MGET { $A }", "MSET { $K $V }", "MSETNX { $K $V }",
-	"INCR $K", "DECR $K", "INCRBY $K $I", "DECRBY $K $I", "INCRBYFLOAT $K $F", "INCRBYFLOAT $K $D", "APPEND $K $V", "STRLEN $K",
-	"GETRANGE $K $J $J", "SUBSTR $K $J $J", "SETRANGE $K $j $V",
-
-	"DEL { $A }", "DEL $A", "UNLINK { $A }", "EXISTS { $A }", "TOUCH { $A }", "TYPE $A", "TTL $A", "PTTL $A", "EXPIRETIME $A", "PEXPIRETIME $A",
-	"EXPIRE $A $R [ NX|XX ]", "PEXPIRE $A $R000", "EXPIREAT $A $T [ NX|XX|GT|LT ]", "PEXPIREAT $A $P [ NX|XX|GT|LT ] [ NX|XX|GT|LT ]",
-	"PERSIST $A", "RENAME $A $A", "RENAMENX $A $A", "COPY $A $A [ REPLACE ]", "COPY $A $A DB 3 REPLACE", "RANDOMKEY", "KEYS $G", "SCAN $G", "DBSIZE",
-	"OBJECT FREQ $A", "OBJECT NOSUCH $A",
-
-	"HSET $H { $M $V }", "HSET $H { $M $I }", "HSET $H { $m $V }", "HMSET $H { $M $V }", "HSETNX $H $M $V", "HGET $H $M", "HMGET $H { $M }",
-	"HGETALL $H", "HKEYS $H", "HVALS $H", "HDEL $H { $M }", "HDEL $H { $m }", "HEXISTS $H $M", "HLEN $H", "HSTRLEN $H $M", "HINCRBY $H $M $I",
-	"HINCRBYFLOAT $H $M $F", "HRANDFIELD $H [ $j [ WITHVALUES ] ]", "HSCAN $H $G",
-
-	"SADD $S { $M }", "SADD $S { $m }", "SADD $S { $m } $m $m $m", "SREM $S { $M }", "SREM $S { $m }", "SMEMBERS $S", "SCARD $S", "SISMEMBER $S $M",
-	"SMISMEMBER $S { $M }", "SMOVE $S $S $M", "SPOP $S [ $j ]", "SRANDMEMBER $S [ $J ]", "SINTER { $S }", "SUNION { $S }", "SDIFF { $S }",
-	"SINTERSTORE $S { $S }", "SUNIONSTORE $S { $S }", "SDIFFSTORE $S { $S }", "SINTERCARD 2 $S $S [ LIMIT $j ]", "SINTERCARD 1 $S", "SSCAN $S $G",
-
-	"ZADD $Z { $D $M }", "ZADD $Z { $D $m }", "ZADD $Z { $i $m }", "ZADD $Z [ NX|XX ] [ GT|LT ] [ CH ] { $D $M }", "ZADD $Z [ NX|XX ] [ GT|LT ] INCR $D $M",
-	"ZINCRBY $Z $D $M", "ZREM $Z { $M }", "ZREM $Z { $m }", "ZCARD $Z", "ZSCORE $Z $M", "ZMSCORE $Z { $M }", "ZRANK $Z $M", "ZREVRANK $Z $M",
-	"ZCOUNT $Z $B $B", "ZRANGE $Z $J $J [ REV ] [ WITHSCORES ]", "ZRANGE $Z $B $B BYSCORE [ REV ] [ LIMIT $J $J ] [ WITHSCORES ]",
-	"ZRANGE $L $X $X BYLEX [ REV ] [ LIMIT $J $J ]", "ZREVRANGE $Z $J $J [ WITHSCORES ]", "ZRANGEBYSCORE $Z $B $B [ WITHSCORES ] [ LIMIT $J $J ]",
-	"ZREVRANGEBYSCORE $Z $B $B [ WITHSCORES ] [ LIMIT $J $J ]", "ZRANGEBYLEX $L $X $X [ LIMIT $J $J ]", "ZREVRANGEBYLEX $L $X $X [ LIMIT $J $J ]",
-	"ZADD $L { 0 $M }", "ZADD $L { 0 $m }", "ZADD $L { 0 $m } 0 $m 0 $m 0 $m", "ZLEXCOUNT $L $X $X", "ZREMRANGEBYLEX $L $X $X", "ZREMRANGEBYRANK $Z $J $J", "ZREMRANGEBYSCORE $Z $B $B",
-	"ZRANGESTORE $Z $Z $J $J [ REV ]", "ZRANGESTORE $Z $Z $B $B BYSCORE [ REV ] [ LIMIT $J $J ]", "ZPOPMIN $Z [ $j ]", "ZPOPMAX $Z [ $j ]",
-	"ZMPOP 2 $Z $Z MIN|MAX [ COUNT $j ]", "ZUNION 2 $Z $Y [ WEIGHTS $W $W ] [ AGGREGATE SUM|MIN|MAX ] [ WITHSCORES ]",
-	"ZINTER 2 $Z $Y [ WEIGHTS $W $W ] [ AGGREGATE SUM|MIN|MAX ] [ WITHSCORES ]", "ZDIFF 2 $Z $Y [ WITHSCORES ]",
-	"ZUNIONSTORE $Z 2 $Z $Y [ WEIGHTS $W $W ] [ AGGREGATE SUM|MIN|MAX ]", "ZINTERSTORE $Z 2 $Z $Y [ AGGREGATE SUM|MIN|MAX ]", "ZDIFFSTORE $Z 2 $Z $Y",
-	"ZINTERCARD 2 $Z $Y [ LIMIT $j ]", "ZRANDMEMBER $Z [ $j [ WITHSCORES ] ]", "ZSCAN $Z $G",
-
-	"XADD $Q [ NOMKSTREAM ] $E { $M $V }", "XADD $Q $* { $M $V }", "XADD $Q [ MAXLEN [ = ] $j ] $E { $M $V }", "XADD $Q MINID $E $E $M $V", "XADD $Q $E { $M $V }", "XADD $Q $U { $M $V }", "XADD $Q $U { $M $V }", "XADD $Q $U { $M $V }",
-	"XLEN $Q", "XRANGE $Q $N $N [ COUNT $j ]", "XREVRANGE $Q $N $N [ COUNT $j ]", "XDEL $Q { $E }", "XTRIM $Q MAXLEN [ = ] $R", "XTRIM $Q MINID [ = ] $E",
-	"XSETID $Q $E [ ENTRIESADDED $R ] [ MAXDELETEDID $E ]", "XREAD [ COUNT $j ] STREAMS $Q $E", "XREAD [ COUNT $j ] STREAMS $Q $Q $E $E", "XREAD STREAMS $Q $",
-	"XREADGROUP GROUP $g $c [ COUNT $j ] [ NOACK ] STREAMS $Q >", "XREADGROUP GROUP $g $c COUNT 3 STREAMS $Q >", "XREADGROUP GROUP $g $c [ COUNT $j ] STREAMS $Q $E",
-	"XREADGROUP GROUP $g $c STREAMS $Q $Q > $E",
-	"XGROUP CREATE $Q $g $E|$ [ MKSTREAM ] [ ENTRIESREAD $R ]", "XGROUP CREATE $Q $g 0 MKSTREAM", "XGROUP SETID $Q $g $E|$ [ ENTRIESREAD $R ]", "XGROUP DESTROY $Q $g", "XGROUP CREATECONSUMER $Q $g $c",
-	"XGROUP DELCONSUMER $Q $g $c", "XGROUP NOSUCH $Q", "XACK $Q $g { $E }", "XPENDING $Q $g", "XPENDING $Q $g [ IDLE $w ] $N $N $j [ $c ]",
-	"XCLAIM $Q $g $c $w { $E } [ IDLE $w ] [ RETRYCOUNT $j ] [ FORCE ] [ JUSTID ]", "XCLAIM $Q $g $c $w { $E } [ TIME $P ] [ LASTID $E ]",
-	"XAUTOCLAIM $Q $g $c $w $E|- [ COUNT $R ] [ JUSTID ]", "XINFO STREAM $Q", "XINFO STREAM $Q FULL [ COUNT $j ]", "XINFO GROUPS $Q", "XINFO CONSUMERS $Q $g",
-}
-
-// maker makes random commands.
-type maker struct {
-	r    *rand.Rand
-	base int64 // seconds since 1970 that absolute times are near
-	next int   // for ids of streams
-}
-
-func (m *maker) pick(options ...string) string { return options[m.r.IntN(len(options))] }
-
-// argument gives a random argument of a kind.
-func (m *maker) argument(kind string) string {
-	n := m.r.IntN
-	pool := func(prefix string, size int) string { return prefix + strconv.Itoa(n(size)) }
-	if n(60) == 0 && strings.Contains("KHSZLYQ", kind) {
-		kind = "A" // of another type, perhaps
-	}
-	switch kind {
-	case "K":
-		return pool("string", 5)
-	case "H":
-		return pool("hash", 3)
-	case "S":
-		return pool("set", 4)
-	case "Z":
-		return pool("zset", 3)
-	case "L":
-		return pool("lex", 2)
-	case "Y":
-		return m.pick("zset0", "zset1", "zset2", "set0", "set1")
-	case "Q":
-		return pool("stream", 2)
-	case "A":
-		return m.pick(pool("string", 5), pool("hash", 3), pool("set", 4), pool("zset", 3), pool("lex", 2), pool("stream", 2), "absent")
-	case "M":
-		return m.pick(pool("m", 12), pool("m", 12), pool("member:", 30), "", "\x00\xff\r\n")
-	case "m":
-		return pool("many:", 250)
-	case "V":
-		switch n(12) {
-		case 0:
-			return strings.Repeat("long ", n(150))
-		case 1:
-			return ""
-		case 2:
-			return strconv.Itoa(n(100))
-		}
-		return pool("value ", 1000)
-	case "I":
-		return m.pick("0", "1", "-1", "10", "-7", "100", strconv.Itoa(n(1000)), "9223372036854775807", "-9223372036854775808")
-	case "i":
-		return strconv.Itoa(n(300))
-	case "J":
-		return strconv.Itoa(n(30) - 12)
-	case "j":
-		return strconv.Itoa(n(12))
-	case "R":
-		return strconv.Itoa(n(50) + 1)
-	case "R000":
-		return strconv.Itoa((n(50) + 1) * 1000)
-	case "W":
-		return m.pick("0", "1", "2", "-1", "0.5", "inf")
-	case "F":
-		return m.pick("0.1", "0.2", "1.5", "-3.25", "1e3", "10", "3.0e-5", "0.3333333333333333", "12345678.9", "1e17", "-0")
-	case "D":
-		return m.pick("0", "1", "1.5", "-2", "3.25", "100", "-0.5", "1e10", "1e-7", "inf", "-inf", strconv.Itoa(n(20)))
-	case "B":
-		return m.pick("-inf", "+inf", "0", "1", "(1", "(1.5", "-2", "(-2", "3", "100", "(inf", strconv.Itoa(n(300)))
-	case "X":
-		return m.pick("-", "+", "[m1", "(m1", "[m5", "(member:1", "[many:1", "(many:2", "[", "(", "[zzz", "[many:"+strconv.Itoa(n(250)))
-	case "T":
-		return strconv.FormatInt(m.base+int64(n(6)+1)*1000, 10)
-	case "P":
-		if n(8) == 0 {
-			return strconv.FormatInt((m.base-1000)*1000, 10)
-		}
-		return strconv.FormatInt((m.base+int64(n(6)+1)*1000)*1000+int64(n(2)), 10)
-	case "G":
-		return m.pick("*", "s*", "*1", "m?", "m[1-3]", "m[^1]*", "*:*", "many:1*", `\m1`, "[a-z]*2", "h[ae]sh0", "*a*a*")
-	case "E":
-		switch n(12) {
-		case 0:
-			return "0"
-		case 1:
-			return strconv.Itoa(n(60)) + "-*"
-		case 2:
-			return strconv.Itoa(n(60))
-		}
-		return fmt.Sprintf("%d-%d", n(60), n(3))
-	case "U": // rises
-		m.next++
-		return fmt.Sprintf("%d-%d", m.next/3%80, m.next%3)
-	case "*": // after which small ids are too small
-		if n(20) == 0 {
-			return "*"
-		}
-		return m.argument("U")
-	case "N":
-		return m.pick("-", "+", "0", "("+strconv.Itoa(n(40)), strconv.Itoa(n(60)), fmt.Sprintf("%d-%d", n(60), n(3)), fmt.Sprintf("(%d-%d", n(60), n(3)))
-	case "g":
-		return pool("group", 2)
-	case "c":
-		return pool("consumer", 3)
-	case "w":
-		return m.pick("0", "0", "3600000")
-	}
-	panic("unknown kind " + kind)
-}
-
-// command makes a command from a template.
-func (m *maker) command(template string) []string {
-	words := strings.Fields(template)
-	args, _ := m.expand(words, 0, "")
-	switch m.r.IntN(40) { // now and then a wrong one
-	case 0:
-		if len(args) > 1 {
-			args = args[:len(args)-1]
-		}
-	case 1:
-		args = append(args, m.junk())
-	case 2:
-		args[m.r.IntN(len(args)-1+1)%len(args)] += ""
-		if len(args) > 1 {
-			args[1+m.r.IntN(len(args)-1)] = m.junk()
-		}
-	}
-	if m.r.IntN(4) == 0 {
-		args[0] = strings.ToLower(args[0])
-	}
-	return args
-}
-
-func (m *maker) junk() string {
-	return m.pick("", "abc", "-1", "0", "1.5", "9223372036854775808", "nan", "(", "NX", "COUNT", "LIMIT", "GT", "WITHSCORES", "01", " 1", "+1", "0x10", "1-1-1", "=", "~")
-}
-
-// expand makes arguments of words up to end, and gives the index after it.
-func (m *maker) expand(words []string, i int, end string) (args []string, next int) {
-	for i < len(words) && words[i] != end {
-		switch w := words[i]; {
-		case w == "[":
-			inner, next := m.expand(words, i+1, "]")
-			if m.r.IntN(2) == 0 {
-				args = append(args, inner...)
-			}
-			i = next
-		case w == "{":
-			var next int
-			for n := 1 + m.r.IntN(4); n > 0; n-- {
-				var inner []string
-				inner, next = m.expand(words, i+1, "}")
-				args = append(args, inner...)
-			}
-			i = next
-		default:
-			w = m.pick(strings.Split(w, "|")...)
-			if len(w) > 1 && w[0] == '$' {
-				w = m.argument(w[1:])
-			} else if m.r.IntN(6) == 0 {
-				w = strings.ToLower(w)
-			}
-			args = append(args, w)
-			i++
-		}
-	}
-	return args, i + 1
-}
-
 // duel is the two servers with the same commands.
 type duel struct {
 	t      *testing.T
@@ -480,26 +267,26 @@ func (d *duel) settle() {
 	}
 }
 
-// TestTheSameCommandsOnRedis runs random commands here and on a real server
-// and compares each reply. PARLOR_REDIS_COMMANDS sets how many.
-func TestTheSameCommandsOnRedis(t *testing.T) {
+// TestDifferential runs random commands here and on a real server
+// and compares each reply. PARLOR_DIFFERENTIAL sets how many.
+func TestDifferential(t *testing.T) {
 	total := 30_000
-	if s := os.Getenv("PARLOR_REDIS_COMMANDS"); s != "" {
+	if s := os.Getenv("PARLOR_DIFFERENTIAL"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			t.Fatalf("PARLOR_REDIS_COMMANDS: %v", err)
+			t.Fatalf("PARLOR_DIFFERENTIAL: %v", err)
 		}
 		total = n
 	}
 	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("PARLOR_REDIS_SEED"); s != "" {
+	if s := os.Getenv("PARLOR_DIFFERENTIAL_SEED"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
-			t.Fatalf("PARLOR_REDIS_SEED: %v", err)
+			t.Fatalf("PARLOR_DIFFERENTIAL_SEED: %v", err)
 		}
 		seed = n
 	}
-	t.Logf("PARLOR_REDIS_SEED=%d", seed)
+	t.Logf("PARLOR_DIFFERENTIAL_SEED=%d", seed)
 	server := startRedis(t)
 	m := &maker{r: rand.New(rand.NewPCG(seed, 0)), base: time.Now().Unix()/100*100 + 100_000}
 	for round := 0; total > 0; round++ {

@@ -32,8 +32,14 @@ func keyCommands() []entry {
 		{"RANDOMKEY", 1, read, noKeys, "1.0.0", "", "Gives a key at random.", randomkey},
 		{"KEYS", 2, read, noKeys, "1.0.0", "pattern", "Gives the keys that match a pattern.", keysMatching},
 		{"SCAN", -2, read, noKeys, "2.8.0", "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks the keys, some at a time.", scan},
-		{"DBSIZE", 1, readFast, noKeys, "1.0.0", "", "Counts the keys of the database.", dbsize},
 		{"OBJECT", -2, read, keys{2, 2, 1}, "2.2.3", "<ENCODING|REFCOUNT|IDLETIME|FREQ|HELP> [key]", "Tells of the inner side of a value.", object},
+	}
+}
+
+// serverCommands are those on keys that Redis counts among others.
+func serverCommands() []entry {
+	return []entry{
+		{"DBSIZE", 1, readFast, noKeys, "1.0.0", "", "Counts the keys of the database.", dbsize},
 	}
 }
 

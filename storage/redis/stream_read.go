@@ -15,26 +15,8 @@ type reading struct {
 	keys, ids       [][]byte
 }
 
-// BlockFor reads how long an XREAD or XREADGROUP may wait: ok is false if it
-// may not, ms 0 stands for ever.
-func BlockFor(args [][]byte) (ms int64, ok bool, err error) {
-	for i := 1; i < len(args) && !is(args[i], "STREAMS"); i++ {
-		switch {
-		case is(args[i], "BLOCK") && i+1 < len(args):
-			i++
-			if ms, err = parseTimeout(args[i]); err != nil {
-				return 0, false, err
-			}
-			ok = true
-		case is(args[i], "GROUP"):
-			i += 2
-		case is(args[i], "COUNT"):
-			i++
-		}
-	}
-	return ms, ok, nil
-}
-
+// parseTimeout reads the value of BLOCK, which is checked here and waited for
+// where the connection is.
 func parseTimeout(arg []byte) (int64, error) {
 	ms, ok := parseInt(arg)
 	if !ok {

@@ -38,7 +38,7 @@ export function launcher(t: Translate<keyof typeof en>, toggle: () => void): Lau
   const button = make("button", "b");
   const label = make("span");
   const badge = make("span", "n");
-  const bubble = make("div", "i");
+  const bubble = make("div", "a i");
   const icon = draw("svg");
   const path = draw("path");
   let frame: HTMLIFrameElement | undefined;
@@ -61,14 +61,14 @@ export function launcher(t: Translate<keyof typeof en>, toggle: () => void): Lau
       const back = color(wanted);
       host.style.setProperty("--c", back);
       host.style.setProperty("--t", textOn(back));
-      host.className = /left/.test(position) ? "left" : "";
+      host.className = position;
       button.className = "b" + (open ? " open" : online ? " on" : "");
       label.textContent = open ? "" : text;
       path.setAttribute("d", open ? crossIcon : bubbleIcon);
       badge.textContent = unread > 99 ? "99+" : unread ? unread + "" : "";
       button.setAttribute("aria-label", (open ? t("close") : text || t("open")) + (unread ? ` (${t("unread", { n: unread })})` : ""));
       button.setAttribute("aria-expanded", open + "");
-      if (frame) frame.className = open ? "open" : "";
+      if (frame) frame.className = open ? "a open" : "a";
       if (open) bubble.hidden = true;
       if (!host.isConnected) document.body.append(host);
     },
@@ -79,10 +79,8 @@ export function launcher(t: Translate<keyof typeof en>, toggle: () => void): Lau
     },
 
     place(next) {
-      if (frame) {
-        next.className = frame.className;
-        frame.remove();
-      }
+      next.className = frame ? frame.className : "a";
+      frame?.remove();
       frame = next;
       frame.title = t("frame");
       root.append(frame);

@@ -19,3 +19,6 @@ func SignVisitor(key []byte, site, visitor string, expires time.Time) string {
 
 // Sockets gives the number of open sockets.
 func (s *Server) Sockets() int { return s.sockets.count() }
+
+// Polls gives the number of long-polls that wait.
+func (s *Server) Polls() int { return int(s.polls.Load()) }

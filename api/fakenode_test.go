@@ -108,7 +108,7 @@ func (n *fakeNode) Propose(ctx context.Context, reqs []command.Request) []comman
 		}
 		return out
 	}
-	g.log = append(g.log, fakeEntry{g.now, reqs})
+	g.log = append(g.log, fakeEntry{g.now, g.prepare(reqs)})
 	var results []command.Result
 	for _, m := range g.members {
 		if m == n {
@@ -118,6 +118,23 @@ func (n *fakeNode) Propose(ctx context.Context, reqs []command.Request) []comman
 		}
 	}
 	return results
+}
+
+// prepare fixes what must not differ between members. A command that cannot
+// be prepared fails where it is applied.
+func (g *fakeGroup) prepare(reqs []command.Request) []command.Request {
+	out := make([]command.Request, len(reqs))
+	for i, req := range reqs {
+		for _, args := range req.Commands {
+			if spec := g.table.Find(args[0]); spec != nil && spec.Prepare != nil && spec.ArityOK(len(args)) {
+				if prepared, err := spec.Prepare(args); err == nil {
+					args = prepared
+				}
+			}
+			out[i].Commands = append(out[i].Commands, args)
+		}
+	}
+	return out
 }
 
 func cmpErr(errs ...error) error {
@@ -167,13 +184,6 @@ func (n *fakeNode) apply(args command.Args, seed *rand.Rand, op int) (reply comm
 	}
 	if !spec.ArityOK(len(args)) {
 		return command.Fail(command.ErrArity(spec.Name)), nil
-	}
-	if spec.Prepare != nil {
-		prepared, err := spec.Prepare(args)
-		if err != nil {
-			return command.Fail(err), nil
-		}
-		args = prepared
 	}
 	err := n.state.Write(func(tx *keyspace.Tx) (err error) {
 		call := &command.Call{Tx: tx, Now: n.state.Now, Index: n.applied, Op: op, Rand: seed}

@@ -65,6 +65,7 @@ func (s *Server) gauges() {
 		s.metrics.NewGauge(name, func() float64 { return float64(read()) })
 	}
 	gauge("parlor_http_sockets", s.sockets.count)
+	gauge("parlor_http_polls", func() int { return int(s.polls.Load()) })
 	gauge("parlor_http_agents_connected", func() int { n, _ := s.presence.count(); return n })
 	gauge("parlor_http_visitors_connected", func() int { _, n := s.presence.count(); return n })
 	gauge("parlor_http_connections", func() int { return int(s.http.GetOpenConnectionsCount()) })

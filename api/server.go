@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -59,6 +60,7 @@ type Server struct {
 	hub      *hub
 	presence *presence
 	sockets  *socketRegistry
+	polls    atomic.Int64 // long-polls that wait
 	typing   *typing
 	sites    *siteConfigs
 	hashing  chan struct{} // a slot for each password check that may run at once

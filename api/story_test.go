@@ -125,10 +125,9 @@ func TestFirstChatByLongPoll(t *testing.T) {
 
 	// A poll that waits is answered by the message that comes meanwhile.
 	now := visitor.poll("/v1/visitor/sync", page.Epoch, page.Seq, 0)
-	waiting := make(chan frames)
-	go func() { waiting <- visitor.poll("/v1/visitor/sync", now.Epoch, now.Seq, 25) }()
+	waiting := visitor.polling("/v1/visitor/sync", now.Epoch, now.Seq)
 	alice.do("POST", "/v1/chats/"+chat.ID+"/messages", object{"client_id": "a1", "text": "hello"}).ok()
-	got := <-waiting
+	got := waiting()
 	if len(got.Frames) == 0 || got.Reset {
 		t.Fatalf("the waiting poll was answered with %+v", got)
 	}

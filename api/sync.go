@@ -69,6 +69,8 @@ func (s *Server) poll(r *receiver, from *position, wait time.Duration) (at posit
 	if err != nil || start.reset || len(start.frames) > 0 || wait <= 0 {
 		return start.at, start.reset, start.frames, err
 	}
+	s.polls.Add(1)
+	defer s.polls.Add(-1)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -349,6 +349,27 @@ func (a *actor) poll(path string, epoch string, since int64, wait float64) frame
 	return got
 }
 
+// polling starts a long-poll, comes back when the server waits with it, and
+// gives a function that waits for its answer.
+func (a *actor) polling(path string, epoch string, since int64) (answered func() frames) {
+	a.w.t.Helper()
+	got := make(chan frames, 1)
+	before := a.w.servers[a.member].Polls()
+	go func() {
+		defer close(got) // also if the call fails the test
+		got <- a.poll(path, epoch, since, 25)
+	}()
+	eventually(a.w.t, "the long-poll waits", func() bool { return a.w.servers[a.member].Polls() > before })
+	return func() frames {
+		a.w.t.Helper()
+		f, ok := <-got
+		if !ok {
+			a.w.t.Fatal("the long-poll failed")
+		}
+		return f
+	}
+}
+
 // client is an open WebSocket. A goroutine reads it into messages.
 type client struct {
 	t        *testing.T

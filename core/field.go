@@ -33,16 +33,16 @@ func load(tx *keyspace.Tx, key string, o object) (bool, error) {
 }
 
 // save writes what differs between the former fields of an object (nil: it is
-// new) and its present ones.
+// new) and its present ones. Both are in the order of fields.
 func save(tx *keyspace.Tx, key string, before []field, o object) error {
-	old := make(map[string]string, len(before))
-	for _, f := range before {
-		old[f.name] = f.value
-	}
 	var set, cleared [][]byte
-	for _, f := range o.fields() {
+	for i, f := range o.fields() {
+		was := ""
+		if before != nil {
+			was = before[i].value
+		}
 		switch {
-		case old[f.name] == f.value:
+		case was == f.value:
 		case f.value == "":
 			cleared = append(cleared, []byte(f.name))
 		default:
@@ -69,7 +69,7 @@ func setHash(tx *keyspace.Tx, key string, fields ...field) error {
 
 // pairs gives names and values in turn, without those that are empty.
 func pairs(fields ...field) [][]byte {
-	var out [][]byte
+	out := make([][]byte, 0, 2*len(fields))
 	for _, f := range fields {
 		if f.value != "" {
 			out = append(out, []byte(f.name), []byte(f.value))

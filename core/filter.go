@@ -31,7 +31,7 @@ func (f *VisitorFilter) matchesFields(v *Visitor) bool {
 		(f.Status == "" || v.Status == f.Status) &&
 		(f.Segment == "" || slices.Contains(v.Segments, f.Segment)) &&
 		(f.Campaign == "" || v.Campaign == f.Campaign) &&
-		(f.Page == "" || matchGlob(f.Page, v.PageURL)) &&
+		(f.page == nil || f.page.Match(strings.ToLower(v.PageURL))) &&
 		(f.Country == "" || strings.EqualFold(v.Country, f.Country)) &&
 		(f.Language == "" || strings.EqualFold(v.Language, f.Language)) &&
 		(f.Name == "" || strings.Contains(strings.ToLower(v.Name), strings.ToLower(f.Name))) &&
@@ -53,10 +53,17 @@ func whereIs(tx *keyspace.Tx, v *Visitor) (department, agent string, err error) 
 	return department, "", nil
 }
 
-// matchGlob compares without case; a pattern that is none matches nothing.
-func matchGlob(pattern, text string) bool {
-	g, err := glob.Compile(strings.ToLower(pattern))
-	return err == nil && g.Match(strings.ToLower(text))
+// compile gets the filter's pattern ready.
+func (f *VisitorFilter) compile() error {
+	if f.Page == "" || f.page != nil {
+		return nil
+	}
+	g, err := glob.Compile(strings.ToLower(f.Page))
+	if err != nil {
+		return fail(CodeInvalid, "PAGE %q is no pattern: %v; * stands for any text, ? for one character", clip(f.Page, 80), err)
+	}
+	f.page = g
+	return nil
 }
 
 // eachStatus pages through the chats of one status, or of all, one status

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"github.com/gobwas/glob"
+
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
@@ -71,6 +73,8 @@ type VisitorFilter struct {
 	Name       string // part of the name
 	Email      string
 	Vars       map[string]string
+
+	page *glob.Pattern // Page, compiled
 }
 
 // ListVisitors reads a site's visitors, last seen first. cursor is "" to begin
@@ -79,6 +83,9 @@ type VisitorFilter struct {
 // no more than maxExamined visitors.
 func ListVisitors(tx *keyspace.Tx, site string, f VisitorFilter, cursor string, limit int) (visitors []Visitor, next string, err error) {
 	visitors = []Visitor{}
+	if err := f.compile(); err != nil {
+		return nil, "", err
+	}
 	if f.ID != "" {
 		v, ok, err := GetVisitor(tx, f.ID)
 		if err != nil || !ok || v.Site != site {

@@ -281,6 +281,7 @@ func TestVisitorsAreFound(t *testing.T) {
 	if _, _, err := core.ListVisitors(w.View(), "shop", core.VisitorFilter{}, "nonsense", 4); core.CodeOf(err) != core.CodeInvalid {
 		t.Fatalf("bad cursor: %v", err)
 	}
+	w.fails(core.CodeInvalid, "no pattern", command.New("VISITOR.LIST", "shop", "PAGE", "[a"))
 	r := w.ok(command.New("VISITOR.LIST", "shop", "VAR", "odd", "true", "country", "de", "COUNT", "1"))
 	if len(r.Elems) != 2 || len(r.Elems[1].Elems) != 1 || r.Elems[0].Text() == "0" {
 		t.Fatalf("%+v", r)

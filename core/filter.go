@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gobwas/glob"
+	"github.com/tidwall/match"
 
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
@@ -31,7 +31,7 @@ func (f *VisitorFilter) matchesFields(v *Visitor) bool {
 		(f.Status == "" || v.Status == f.Status) &&
 		(f.Segment == "" || slices.Contains(v.Segments, f.Segment)) &&
 		(f.Campaign == "" || v.Campaign == f.Campaign) &&
-		(f.page == nil || f.page.Match(strings.ToLower(v.PageURL))) &&
+		(f.Page == "" || matchPattern(f.Page, v.PageURL)) &&
 		(f.Country == "" || strings.EqualFold(v.Country, f.Country)) &&
 		(f.Language == "" || strings.EqualFold(v.Language, f.Language)) &&
 		(f.Name == "" || strings.Contains(strings.ToLower(v.Name), strings.ToLower(f.Name))) &&
@@ -53,17 +53,16 @@ func whereIs(tx *keyspace.Tx, v *Visitor) (department, agent string, err error) 
 	return department, "", nil
 }
 
-// compile gets the filter's pattern ready.
-func (f *VisitorFilter) compile() error {
-	if f.Page == "" || f.page != nil {
-		return nil
-	}
-	g, err := glob.Compile(strings.ToLower(f.Page))
-	if err != nil {
-		return fail(CodeInvalid, "PAGE %q is no pattern: %v; * stands for any text, ? for one character", clip(f.Page, 80), err)
-	}
-	f.page = g
-	return nil
+// matchEffort bounds what matching one text may cost, in steps: patterns with
+// many stars would otherwise try almost for ever.
+const matchEffort = 10_000
+
+// matchPattern compares without case: * stands for any text, ? for one
+// character, \ takes the next one as it is. A pattern that costs too much does
+// not match.
+func matchPattern(pattern, text string) bool {
+	matched, _ := match.MatchLimit(strings.ToLower(text), strings.ToLower(pattern), matchEffort)
+	return matched
 }
 
 // eachStatus pages through the chats of one status, or of all, one status

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"github.com/gobwas/glob"
-
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
@@ -67,14 +65,12 @@ type VisitorFilter struct {
 	Campaign   string
 	Department string // of the ongoing chat, else of the route
 	Agent      string // of the ongoing chat
-	Page       string // glob over page_url
+	Page       string // pattern over page_url, with * and ?
 	Country    string
 	Language   string
 	Name       string // part of the name
 	Email      string
 	Vars       map[string]string
-
-	page *glob.Pattern // Page, compiled
 }
 
 // ListVisitors reads a site's visitors, last seen first. cursor is "" to begin
@@ -83,9 +79,6 @@ type VisitorFilter struct {
 // no more than maxExamined visitors.
 func ListVisitors(tx *keyspace.Tx, site string, f VisitorFilter, cursor string, limit int) (visitors []Visitor, next string, err error) {
 	visitors = []Visitor{}
-	if err := f.compile(); err != nil {
-		return nil, "", err
-	}
 	if f.ID != "" {
 		v, ok, err := GetVisitor(tx, f.ID)
 		if err != nil || !ok || v.Site != site {

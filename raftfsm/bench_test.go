@@ -29,7 +29,7 @@ func BenchmarkApply(b *testing.B) {
 			} {
 				b.Run(fmt.Sprintf("%s/cold=%d/batch=%d", name, cold, size), func(b *testing.B) {
 					f := benchFSM(b, table, cold)
-					logs := benchLogs(b.N, size, uint64(cold)+1, cmd)
+					logs := benchLogs(b.N, size, 2, uint64(cold)+1, cmd)
 					b.ReportAllocs()
 					b.ResetTimer()
 					for i := 0; i < len(logs); i += 64 {
@@ -41,12 +41,12 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-func benchLogs(n, size int, first uint64, cmd func(int) command.Args) []*raft.Log {
+func benchLogs(n, size int, boot, first uint64, cmd func(int) command.Args) []*raft.Log {
 	var logs []*raft.Log
 	for i := 0; i < n; i += size {
 		e := Entry{LeaderTime: 1795410000000, Seed: uint64(i)}
 		for j := i; j < min(i+size, n); j++ {
-			e.Items = append(e.Items, Item{Boot: 1, Seq: uint64(j), DoneBelow: uint64(i), Request: command.Request{Commands: []command.Args{cmd(j)}}})
+			e.Items = append(e.Items, Item{Boot: boot, Seq: uint64(j), DoneBelow: uint64(i), Request: command.Request{Commands: []command.Args{cmd(j)}}})
 		}
 		logs = append(logs, &raft.Log{Index: first + uint64(len(logs)), Term: 1, Data: EncodeEntry(nil, &e)})
 	}
@@ -65,7 +65,7 @@ func benchFSM(b *testing.B, table *command.Table, rows int) *FSM {
 	b.Cleanup(func() { _ = db.Close() })
 	f := New(Config{DB: db, Table: table, Waiter: discard{}})
 	if rows > 0 {
-		f.ApplyBatch(benchLogs(rows, 512, 1, func(i int) command.Args {
+		f.ApplyBatch(benchLogs(rows, 512, 1, 1, func(i int) command.Args {
 			return command.New("SET", fmt.Sprintf("key:%08d", i*2), "some value of a usual size, 50 bytes or thereabouts")
 		}))
 		c, err := db.Freeze()

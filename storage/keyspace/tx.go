@@ -99,9 +99,6 @@ type Tx struct {
 	buf     []byte // for row keys that are only looked up
 }
 
-// cacheLimit bounds the objects that a writer remembers.
-const cacheLimit = 4096
-
 // NewReader makes a read-only window; now is in ms since 1970.
 func NewReader(rows storage.Reader, now int64) *Tx {
 	return &Tx{rows: rows, now: now}
@@ -168,9 +165,6 @@ func (t *Tx) load(db uint8, key []byte) *object {
 	if t.w == nil {
 		t.last = o
 		return o
-	}
-	if len(t.cache) >= cacheLimit {
-		clear(t.cache)
 	}
 	t.cache[string(o.row)] = o
 	return o

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -126,5 +127,30 @@ func TestDomainKeys(t *testing.T) {
 		if got := [2]bool{redis.IsDomainKey([]byte(key)), redis.IsHidden([]byte(key))}; got != want {
 			t.Errorf("%q: domain and hidden are %v, want %v", key, got, want)
 		}
+	}
+}
+
+// docs/redis.md names exactly the commands there are.
+func TestTheDocumentNamesEveryCommand(t *testing.T) {
+	text, err := os.ReadFile("../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "## Commands")
+	table, _, _ := strings.Cut(rest, "Connections, transactions")
+	var documented []string
+	for i, word := range strings.Split(table, "`") {
+		if i%2 == 1 {
+			documented = append(documented, word)
+		}
+	}
+	var there []string
+	for _, s := range redis.Commands() {
+		there = append(there, s.Name)
+	}
+	slices.Sort(documented)
+	slices.Sort(there)
+	if !slices.Equal(documented, there) {
+		t.Errorf("documented\n%v\nthere\n%v", documented, there)
 	}
 }

@@ -70,6 +70,29 @@ func TestAgentWhoLosesHisConnectionKeepsHisChats(t *testing.T) {
 	w.with("chat-v2", "alice")
 }
 
+func TestOutageEndsNobodysChat(t *testing.T) {
+	w := newWorld(t)
+	w.agent("alice", 1)
+	w.visitor("v1")
+	w.visitor("v2")
+	w.asks("v1", core.ChatChatting)
+	w.asks("v2", core.ChatWaiting)
+	w.happened()
+	w.Advance(time.Hour) // nobody could say that he is here
+	w.ok(core.SystemResume{}.Args())
+	w.tick(10 * time.Second)
+	w.ok(core.AgentSeen{IDs: []string{"alice"}}.Args())
+	w.ok(core.VisitorSeen{IDs: []string{"v1"}}.Args())
+	w.tick(29 * time.Second)
+	w.expect()
+	w.tick(21 * time.Second)
+	w.expect(core.EventAgentStatusChanged, core.EventChatEnded, core.EventVisitorLeft)
+	w.with("chat-v1", "alice")
+	if v := w.theVisitor("v2"); v.Status != core.VisitorLeft {
+		t.Fatalf("%+v", v)
+	}
+}
+
 func TestAgentWhoIsRemovedGivesHisChatsBack(t *testing.T) {
 	w := newWorld(t)
 	w.agent("alice", 3)

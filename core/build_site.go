@@ -127,6 +127,14 @@ func (r SystemSetup) Args() command.Args {
 
 func (SystemSetup) Result(r command.Reply) error { return resultOK(r) }
 
+// SystemResume is what a new leader proposes first: nobody counts as gone
+// until he had as long as his lease to give a sign.
+type SystemResume struct{}
+
+func (SystemResume) Args() command.Args { return build("SYSTEM.RESUME").args }
+
+func (SystemResume) Result(r command.Reply) error { return resultOK(r) }
+
 // SystemTick does what time has come for, at most Limit things of a kind.
 type SystemTick struct{ Limit int }
 

@@ -139,6 +139,7 @@ func systemCommands() []command.Spec {
 		writes("SESSION.REMOVE", "session", prefixSession, "Signs an agent out.", 2, runSessionRemove, key("sha256")),
 		keyless(writes("SYSTEM.INIT", "system", "", "Forms the group.", 4, runSystemInit,
 			text("epoch"), text("token-key"), text("setup-sha256"))),
+		keyless(writes("SYSTEM.RESUME", "system", "", "Gives everybody time to show that he is here, after there was no leader.", 1, runSystemResume)),
 		keyless(prepared(writes("SYSTEM.SETUP", "system", "", "Uses the setup token up for the first site and admin.", -4, runSystemSetup,
 			text("setup-sha256"), text("site"), text("agent"), word("SITE-NAME", "name"), word("NAME", "name"),
 			word("PASSWORD-HASH", "argon2id")), preparePassword(4, setupWords))),

@@ -107,6 +107,7 @@ func TestBuildersSpeakTheGrammar(t *testing.T) {
 		core.EventAck{Site: "s", Consumer: "x", Seq: 1},
 		core.EventDead{Site: "s", Consumer: "x", Seq: 1, Reason: "r"},
 		core.EventForget{Site: "s", Consumer: "x"},
+		core.SystemResume{},
 		core.SystemTick{Limit: 1},
 		core.VisitorRemove{ID: "v"},
 		core.AgentRemove{ID: "a"},

@@ -32,6 +32,12 @@ func runSystemInit(s *step, args []string) (command.Reply, error) {
 	return command.OK, s.Set([]byte(keySetup), []byte(args[3]))
 }
 
+// runSystemResume is SYSTEM.RESUME. While there was no leader nobody could
+// give a sign of himself; leases count from now on.
+func runSystemResume(s *step, _ []string) (command.Reply, error) {
+	return command.OK, setHash(s.Tx, keyGroup, field{"resumed_at", count(s.Now)})
+}
+
 var setupWords = keywords{"SITE-NAME": 1, "NAME": 1, "PASSWORD": 1, "PASSWORD-HASH": 1}
 
 // firstDepartmentID is the department that SYSTEM.SETUP makes.

@@ -13,11 +13,8 @@ func Due(tx *keyspace.Tx, now int64) (bool, error) {
 	if at, ok := tx.NextExpiry(); ok && at <= now {
 		return true, nil
 	}
-	for _, lease := range []struct {
-		key string
-		at  int64
-	}{{keyAgentsSeen, now - AgentLease}, {keyVisitorsDue, now}} {
-		ids, err := dueMembers(tx, lease.key, lease.at, 1)
+	for _, find := range []func(*keyspace.Tx, int64, int) ([]string, error){dueAgents, dueVisitors} {
+		ids, err := find(tx, now, 1)
 		if err != nil || len(ids) > 0 {
 			return len(ids) > 0, err
 		}
@@ -33,6 +30,29 @@ func Due(tx *keyspace.Tx, now int64) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// dueAgents gives up to limit agents of whom there was no sign for AgentLease.
+func dueAgents(tx *keyspace.Tx, now int64, limit int) ([]string, error) {
+	if early, err := resumedWithin(tx, now, AgentLease); err != nil || early {
+		return nil, err
+	}
+	return dueMembers(tx, keyAgentsSeen, now-AgentLease, limit)
+}
+
+// dueVisitors gives up to limit visitors who have to be looked at.
+func dueVisitors(tx *keyspace.Tx, now int64, limit int) ([]string, error) {
+	if early, err := resumedWithin(tx, now, VisitorLease); err != nil || early {
+		return nil, err
+	}
+	return dueMembers(tx, keyVisitorsDue, now, limit)
+}
+
+// resumedWithin says whether the group has gone on only so recently, in ms,
+// that nobody could give a sign yet.
+func resumedWithin(tx *keyspace.Tx, now, lease int64) (bool, error) {
+	value, _, err := tx.HGet([]byte(keyGroup), []byte("resumed_at"))
+	return now < unNum(string(value))+lease, err
 }
 
 // dueMembers gives up to limit members of a sorted set with a score up to at,
@@ -67,7 +87,7 @@ func runSystemTick(s *step, args []string) (command.Reply, error) {
 // lapseAgents takes agents of whom there was no sign for AgentLease as not
 // connected. They keep their chats.
 func (s *step) lapseAgents(limit int) (int64, error) {
-	ids, err := dueMembers(s.Tx, keyAgentsSeen, s.Now-AgentLease, limit)
+	ids, err := dueAgents(s.Tx, s.Now, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -88,7 +108,7 @@ func (s *step) lapseAgents(limit int) (int64, error) {
 // lapseVisitors takes visitors of whom there was no sign for VisitorLease as
 // left: a waiting chat ends then, a running one after ChatGrace.
 func (s *step) lapseVisitors(limit int) (int64, error) {
-	ids, err := dueMembers(s.Tx, keyVisitorsDue, s.Now, limit)
+	ids, err := dueVisitors(s.Tx, s.Now, limit)
 	if err != nil {
 		return 0, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -205,8 +204,6 @@ func (s *Server) handle(conn redcon.Conn, _ redcon.Command) {
 	}()
 	c.serve(c.guard.take())
 }
-
-var _ io.ReadWriteCloser = (*guardConn)(nil)
 
 // port is the TCP port that clients connect to; 0 if there is none.
 func (s *Server) port() int {

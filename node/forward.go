@@ -31,13 +31,20 @@ func (n *Node) carry(ctx context.Context) {
 			return
 		}
 		if r.leader != "" && !errors.Is(err, errRouteChanged) {
-			n.log.Info("the way to the leader broke", "leader", r.leader, "err", err)
+			n.complain("the way to the leader broke", r.leader, err)
 		}
 		select {
 		case <-r.changed:
 		case <-time.After(routeBackoff):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// complain writes what may be true many times a second, but not as often.
+func (n *Node) complain(what, member string, err error) {
+	if n.complaints.isNew(what + member) {
+		n.log.Info(what, "peer", member, "err", err)
 	}
 }
 

@@ -70,7 +70,7 @@ func table() *command.Table {
 
 // group is some members of one group under test.
 type group struct {
-	t       *testing.T
+	t       testing.TB
 	token   string
 	members []*Node
 	tune    func(*Options)
@@ -89,7 +89,7 @@ func (g *group) options(dir string) Options {
 			g.t.Errorf("fatal: %v", err)
 		},
 		Timing: Timing{
-			Heartbeat: 150 * time.Millisecond, Election: 150 * time.Millisecond, LeaderLease: 75 * time.Millisecond,
+			Heartbeat: 250 * time.Millisecond, Election: 250 * time.Millisecond, LeaderLease: 150 * time.Millisecond,
 			Commit: 5 * time.Millisecond, Stable: 20 * time.Millisecond, Housekeep: 20 * time.Millisecond,
 			Tick: 50 * time.Millisecond, Handover: time.Second,
 		},
@@ -101,7 +101,7 @@ func (g *group) options(dir string) Options {
 }
 
 // testWriter writes a log to the test's, as long as the test runs.
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	if w.t.Context().Err() == nil {
@@ -111,7 +111,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 }
 
 // form makes a group of n members.
-func form(t *testing.T, n int, tune func(*Options)) *group {
+func form(t testing.TB, n int, tune func(*Options)) *group {
 	t.Helper()
 	g := &group{t: t, tune: tune}
 	dir := filepath.Join(t.TempDir(), "m0")
@@ -246,7 +246,7 @@ func try(ctx context.Context, m *Node, args ...string) (command.Reply, error) {
 }
 
 // get reads a string as a member has it now.
-func get(t *testing.T, m *Node, key string) string {
+func get(t testing.TB, m *Node, key string) string {
 	t.Helper()
 	out := ""
 	must(t, m.View(func(tx *keyspace.Tx) error {
@@ -279,14 +279,14 @@ func (g *group) converge() {
 	})
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func wantCode(t *testing.T, err error, code string) {
+func wantCode(t testing.TB, err error, code string) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) || e.Code != code {

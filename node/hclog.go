@@ -23,7 +23,7 @@ type raftLog struct {
 }
 
 func newRaftLog(l *slog.Logger, name string) hclog.Logger {
-	return &raftLog{log: l.With("part", name), name: name, recent: &recentTexts{seen: map[string]time.Time{}}}
+	return &raftLog{log: l.With("part", name), name: name, recent: newRecentTexts()}
 }
 
 const (
@@ -36,6 +36,8 @@ type recentTexts struct {
 	mu   sync.Mutex
 	seen map[string]time.Time
 }
+
+func newRecentTexts() *recentTexts { return &recentTexts{seen: map[string]time.Time{}} }
 
 func (r *recentTexts) isNew(text string) bool {
 	now := time.Now()

@@ -49,6 +49,7 @@ type Node struct {
 	reads       readIndexer // for readers on this member
 	leaderRound readIndexer // for followers, while this member leads
 
+	complaints   *recentTexts
 	accepting    atomic.Bool  // the batcher takes what followers send
 	expelled     atomic.Bool  // removed from the group
 	checkpointed atomic.Int64 // when, Unix nanoseconds
@@ -113,14 +114,15 @@ func openMember(opts Options) (*Node, error) {
 func open(opts Options, id Identity) (*Node, error) {
 	n := &Node{
 		opt: opts, id: id, log: opts.Log.With("member", id.NodeID[:8]),
-		metrics:  newMetrics(opts.Metrics),
-		notify:   make(chan bool),
-		routes:   newRoutes(),
-		inbox:    newInbox(),
-		watchers: newWatchers(),
-		readTime: newReadTime(),
-		joins:    make(chan struct{}, joinsAtOnce),
-		announce: make(chan struct{}, 1),
+		metrics:    newMetrics(opts.Metrics),
+		notify:     make(chan bool),
+		routes:     newRoutes(),
+		inbox:      newInbox(),
+		watchers:   newWatchers(),
+		readTime:   newReadTime(),
+		complaints: newRecentTexts(),
+		joins:      make(chan struct{}, joinsAtOnce),
+		announce:   make(chan struct{}, 1),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = newLeaderClock(n.log)
@@ -189,6 +191,9 @@ func (n *Node) start(context.Context) error {
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)
 	n.port.start() // last: those who connect are served at once
+	if n.onlyVoter() {
+		n.background(n.standAlone)
+	}
 	return nil
 }
 

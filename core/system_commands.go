@@ -11,7 +11,11 @@ const minTokenKey = 32
 
 // runSystemInit is SYSTEM.INIT.
 func runSystemInit(s *step, args []string) (command.Reply, error) {
-	if s.Type([]byte(keyGroup)) != 0 {
+	formed, err := Epoch(s.Tx)
+	if err != nil {
+		return command.Reply{}, err
+	}
+	if formed != "" {
 		return command.Reply{}, fail(CodeConflict, "the group was formed already")
 	}
 	if err := checkID("epoch", args[1]); err != nil {

@@ -22,12 +22,9 @@ func serverCommands() []local {
 		return command.Spec{Name: name, Arity: arity, Flags: flags, Group: "server", Since: since, Summary: summary, Args: args,
 			Categories: []string{speed}}
 	}
-	dbsize := spec("DBSIZE", 1, command.ReadOnly|command.Fast, "1.0.0", "Answers the number of keys.")
-	dbsize.Categories = []string{"keyspace", "read", "fast"}
 	return []local{
 		{spec: spec("INFO", -1, 0, "1.0.0", "Tells the state of the node and its group.",
 			command.Arg{Name: "section", Type: "string", Optional: true, Multiple: true}), run: (*session).info},
-		{spec: dbsize, run: (*session).dbSize},
 		{spec: spec("TIME", 1, command.Fast, "2.6.0", "Answers the time of this node: seconds since 1970 and microseconds."), run: timeNow},
 		{spec: spec("ROLE", 1, command.Fast, "2.8.12", "Answers master: every node takes writes. INFO parlor tells the role in the group."),
 			run: func(*session, [][]byte) (command.Reply, error) {
@@ -57,26 +54,6 @@ func timeNow(*session, [][]byte) (command.Reply, error) {
 	return command.Array(
 		command.BulkString(strconv.FormatInt(now.Unix(), 10)),
 		command.BulkString(strconv.Itoa(now.Nanosecond()/1000))), nil
-}
-
-func (s *session) dbSize([][]byte) (command.Reply, error) {
-	keys, _, err := s.keyCount()
-	return command.Int(keys), err
-}
-
-// keyCount counts the keys, up to date with the group.
-func (s *session) keyCount() (keys, expires int64, err error) {
-	if err := s.catchUp(); err != nil {
-		return 0, 0, storeError(err, command.ErrNoLeader)
-	}
-	err = s.server.store.View(func(tx *keyspace.Tx) error {
-		keys, expires = tx.KeyCount()
-		return nil
-	})
-	if err != nil {
-		return 0, 0, storeError(err, command.ErrNoLeader)
-	}
-	return keys, expires, nil
 }
 
 // waitReplicas: a write is answered when a majority has it, so there is

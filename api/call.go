@@ -161,11 +161,16 @@ func do[B doer](ctx context.Context, s *Server, c *call, b B) error {
 }
 
 // look reads something that the caller says is there. If this node does not
-// have it, the node may lag behind: it catches up once and looks again.
+// have it, the node may lag behind: it catches up once and looks again. So
+// that asking for what is nowhere does not keep the group busy, there is a
+// limit to that.
 func (s *Server) look(ctx context.Context, read func(tx *keyspace.Tx) (found bool, err error)) (bool, error) {
 	found, err := s.read(read)
 	if err != nil || found {
 		return found, err
+	}
+	if _, ok := s.catchUps.allow("", s.now()); !ok {
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
 	defer cancel()

@@ -217,7 +217,16 @@ func (factsBody) Schema(huma.Registry) *huma.Schema {
 // UnmarshalJSON reads the facts.
 func (f *factsBody) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &f.Facts) }
 
-func (s *Server) simulate(_ context.Context, c *call, in *simulateInput) (*reply[rules.Decision], error) {
+// simulated is rules.Decision for the OpenAPI document.
+type simulated struct {
+	Segments    []string                   `json:"segments"`
+	Campaign    string                     `json:"campaign"`
+	Route       rules.Route                `json:"route"`
+	Invitation  Nullable[rules.Invitation] `json:"invitation"`
+	Explanation rules.Explanation          `json:"explanation"`
+}
+
+func (s *Server) simulate(_ context.Context, c *call, in *simulateInput) (*reply[simulated], error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
@@ -252,7 +261,10 @@ func (s *Server) simulate(_ context.Context, c *call, in *simulateInput) (*reply
 	if in.Body.At != 0 {
 		now = unixMilli(in.Body.At)
 	}
-	return answer(set.Decide(facts, now)), nil
+	d := set.Decide(facts, now)
+	return answer(simulated{
+		Segments: d.Segments, Campaign: d.Campaign, Route: d.Route, Invitation: orNull(d.Invitation), Explanation: d.Explanation,
+	}), nil
 }
 
 // fillDepartments gives the facts the site's departments as they are, unless

@@ -167,10 +167,11 @@ func coreRoute(r rules.Route) *core.Route {
 	return &core.Route{Department: r.Department, Agent: r.Agent, Priority: &priority, Rule: r.Rule}
 }
 
-// changes says whether a decision differs from what is kept with a visitor.
+// changes says whether a decision differs from what is kept with a visitor. A
+// new explanation of the same decision is not worth a write.
 func changes(v *core.Visitor, d *core.Decisions) bool {
 	return v.Campaign != d.Campaign || string(encode(v.Segments)) != string(encode(d.Segments)) && len(v.Segments)+len(d.Segments) > 0 ||
-		string(encode(v.Route)) != string(encode(d.Route)) || string(v.Explain) != string(d.Explain)
+		string(encode(v.Route)) != string(encode(d.Route))
 }
 
 // available says whether a chat on this route would be answered.

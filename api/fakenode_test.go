@@ -62,23 +62,12 @@ func newFakeGroup(t *testing.T, members int) *fakeGroup {
 		n := &fakeNode{group: g, id: string(rune('a' + i)), moved: make(chan struct{}), watchers: map[int]func([]string){}, heard: map[int]func([]byte){}}
 		g.members = append(g.members, n)
 	}
-	g.run(t, core.SystemInit{Epoch: "epoch-1", TokenKey: []byte("0123456789abcdef0123456789abcdef"), SetupSHA256: sha256Hex(setupToken)}.Args())
-	return g
-}
-
-// run carries commands out on all members and fails the test if one fails.
-func (g *fakeGroup) run(t *testing.T, commands ...command.Args) {
-	t.Helper()
-	for _, r := range g.members[0].Propose(context.Background(), []command.Request{{Commands: commands}}) {
-		if r.Err != nil {
-			t.Fatalf("proposing: %v", r.Err)
-		}
-		for i, reply := range r.Replies {
-			if err := reply.Err(); err != nil {
-				t.Fatalf("%s: %v", commands[i][0], err)
-			}
-		}
+	init := core.SystemInit{Epoch: "epoch-1", TokenKey: tokenKey, SetupSHA256: sha256Hex(setupToken)}
+	got := g.members[0].Propose(t.Context(), []command.Request{{Commands: []command.Args{init.Args()}}})
+	if err := cmpErr(got[0].Err, got[0].Replies[0].Err()); err != nil {
+		t.Fatalf("forming the group: %v", err)
 	}
+	return g
 }
 
 // advance moves the clock of the log.

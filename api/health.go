@@ -62,7 +62,7 @@ func (s *Server) writeMetrics(ctx *fasthttp.RequestCtx) {
 // gauges adds what can be read at any time.
 func (s *Server) gauges() {
 	gauge := func(name string, read func() int) {
-		s.metrics.NewGauge(name, func() float64 { return float64(read()) })
+		s.metrics.GetOrCreateGauge(name, func() float64 { return float64(read()) })
 	}
 	gauge("parlor_http_sockets", s.sockets.count)
 	gauge("parlor_http_polls", func() int { return int(s.polls.Load()) })
@@ -73,7 +73,7 @@ func (s *Server) gauges() {
 
 // measured counts and times the calls of a route.
 func (s *Server) measured(method, path string, handler fasthttp.RequestHandler) fasthttp.RequestHandler {
-	took := s.metrics.NewHistogram(fmt.Sprintf(`parlor_http_request_seconds{method=%q,route=%q}`, method, path))
+	took := s.metrics.GetOrCreateHistogram(fmt.Sprintf(`parlor_http_request_seconds{method=%q,route=%q}`, method, path))
 	return func(ctx *fasthttp.RequestCtx) {
 		start := time.Now()
 		handler(ctx)

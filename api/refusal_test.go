@@ -55,7 +55,7 @@ func TestVisitorTokens(t *testing.T) {
 // visitors and agents are not the same thing.
 func TestForeignTokens(t *testing.T) {
 	w := newWorld(t, 1)
-	w.group.run(t, core.SiteCreate{ID: "blog"}.Args())
+	w.run(core.SiteCreate{ID: "blog"}.Args())
 	visitor, page := w.stranger().visit("https://shop.example/")
 	visitor.do("POST", "/v1/visitor/page", object{"site": "blog", "url": "https://blog.example/"}).fails(401, "token_foreign")
 	visitor.do("GET", "/v1/me", nil).fails(401, "unauthorized")
@@ -67,7 +67,7 @@ func TestForeignTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.group.run(t, core.AgentCreate{ID: "carl", Site: "blog", PasswordHash: hash, Role: core.RoleAdmin}.Args())
+	w.run(core.AgentCreate{ID: "carl", Site: "blog", PasswordHash: hash, Role: core.RoleAdmin}.Args())
 	w.online("alice")
 	_, chat, _ := visitor.request("Vera")
 	carl := w.login("carl")

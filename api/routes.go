@@ -1,8 +1,10 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,7 +144,12 @@ func (s *Server) document() {
 			ctx.Response.SetBodyRaw(s.openapi)
 		})
 	// The framework's own form of errors never gets out.
-	delete(s.api.OpenAPI().Components.Schemas.Map(), "ErrorModel")
+	schemas := s.api.OpenAPI().Components.Schemas.Map()
+	delete(schemas, "ErrorModel")
+	for _, code := range slices.Sorted(maps.Keys(statusOf)) {
+		property := schemas["Problem"].Properties["code"]
+		property.Enum = append(property.Enum, code)
+	}
 	s.openapi = encode(s.api.OpenAPI())
 }
 

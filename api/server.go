@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/fasthttp/router"
+	"github.com/fasthttp/websocket"
 	"github.com/valyala/fasthttp"
 
 	"github.com/parlorchat/parlor/web"
@@ -63,6 +65,8 @@ type Server struct {
 	polls    atomic.Int64 // long-polls that wait
 	typing   *typing
 	sites    *siteConfigs
+	upgrader websocket.FastHTTPUpgrader
+	catchUps *limiter
 	hashing  chan struct{} // a slot for each password check that may run at once
 
 	listenMu  sync.Mutex
@@ -122,6 +126,8 @@ func New(cfg Config) (*Server, error) {
 		hub:      newHub(cfg.Node, cfg.Log, cfg.Now, cfg.Queue),
 		sockets:  newSocketRegistry(),
 		sites:    newSiteConfigs(),
+		upgrader: newUpgrader(),
+		catchUps: newLimiter(Rate{PerSecond: 200, Burst: 400}),
 		hashing:  make(chan struct{}, hashesAtOnce),
 		draining: make(chan struct{}),
 	}
@@ -273,9 +279,12 @@ func writeProblem(ctx *fasthttp.RequestCtx, p *Problem) {
 	ctx.SetBody(encodeProblem(p))
 }
 
-// crossOrigin lets pages of other origins call /v1: always with a bearer
-// token, never with cookies, so any origin may.
+// crossOrigin lets pages of other origins call /v1 and load the widget:
+// always with a bearer token, never with cookies, so any origin may.
 func crossOrigin(ctx *fasthttp.RequestCtx) {
+	if path := ctx.Path(); !bytes.HasPrefix(path, []byte("/v1/")) && !bytes.HasPrefix(path, []byte("/w/")) {
+		return
+	}
 	h := &ctx.Response.Header
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Parlor-Index")

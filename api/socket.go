@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -40,16 +41,18 @@ const (
 // subprotocol is what the client asks for beside its token.
 const subprotocol = "parlor.v1"
 
-var upgrader = websocket.FastHTTPUpgrader{
-	Subprotocols:    []string{subprotocol},
-	ReadBufferSize:  1024,
-	WriteBufferSize: 1024,
-	WriteBufferPool: &sync.Pool{},
-	// A token, and no cookie, says who calls: the origin says nothing more.
-	CheckOrigin: func(*fasthttp.RequestCtx) bool { return true },
-	Error: func(ctx *fasthttp.RequestCtx, _ int, reason error) {
-		writeProblem(ctx, invalid("header", reason.Error()))
-	},
+func newUpgrader() websocket.FastHTTPUpgrader {
+	return websocket.FastHTTPUpgrader{
+		Subprotocols:    []string{subprotocol},
+		ReadBufferSize:  1024,
+		WriteBufferSize: 1024,
+		WriteBufferPool: &sync.Pool{},
+		// A token, and no cookie, says who calls: the origin says nothing more.
+		CheckOrigin: func(*fasthttp.RequestCtx) bool { return true },
+		Error: func(ctx *fasthttp.RequestCtx, _ int, reason error) {
+			writeProblem(ctx, invalid("header", reason.Error()))
+		},
+	}
 }
 
 // socket is one open WebSocket. Its reader is the goroutine that the HTTP
@@ -89,7 +92,7 @@ func (s *Server) socket(ctx *fasthttp.RequestCtx, c *call) error {
 		return invalid("header.Upgrade", "this path is for WebSockets")
 	}
 	// The upgrader has answered if there is an error.
-	_ = upgrader.Upgrade(ctx, func(conn *websocket.Conn) {
+	_ = s.upgrader.Upgrade(ctx, func(conn *websocket.Conn) {
 		k := &socket{
 			server: s, call: c, conn: conn, from: from, r: c.receiver(),
 			answers: make(chan []byte, answersWaiting), ending: make(chan closing, 1), left: make(chan struct{}),
@@ -101,8 +104,13 @@ func (s *Server) socket(ctx *fasthttp.RequestCtx, c *call) error {
 
 // serve runs the socket until it is closed.
 func (k *socket) serve() {
-	defer func() { _ = k.conn.Close() }()
 	s := k.server
+	defer func() {
+		_ = k.conn.Close()
+		if p := recover(); p != nil { // nobody above would
+			s.log.Error("a socket panicked", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
 	if !s.sockets.add(k) {
 		k.say(closing{closeGoingAway, "going-away"})
 		return

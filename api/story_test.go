@@ -11,13 +11,18 @@ import (
 // variables, window, form, chat, messages both ways, a lost connection, the
 // end.
 func TestFirstChat(t *testing.T) {
-	w := newWorld(t, 2)
-	w.group.run(t, core.SiteSet{Site: "shop", Kind: "segments", ID: "vip",
+	t.Run("two members in memory", func(t *testing.T) { firstChat(t, newWorld(t, 2)) })
+	t.Run("one real member", func(t *testing.T) { firstChat(t, newRealWorld(t)) })
+}
+
+func firstChat(t *testing.T, w *world) {
+	last := len(w.nodes) - 1 // the agent's member, and the visitor's second one
+	w.run(core.SiteSet{Site: "shop", Kind: "segments", ID: "vip",
 		Document: []byte(`{"id":"vip","name":"VIP","when":{"field":"var.plan","op":"is","value":"gold"}}`)}.Args())
-	alice := w.online("alice").at(1)
+	alice := w.online("alice").at(last)
 	console := alice.dial("/v1/socket", "")
 	hello := console.next()
-	if hello.Reset || hello.Epoch != "epoch-1" || len(hello.Frames) != 0 {
+	if hello.Reset || hello.Epoch == "" || len(hello.Frames) != 0 {
 		t.Fatalf("the first object on the socket is %+v", hello)
 	}
 
@@ -76,12 +81,12 @@ func TestFirstChat(t *testing.T) {
 
 	// The visitor's connection is lost; what is said meanwhile comes through
 	// the other member.
-	last := phone.at
+	seen := phone.at
 	phone.conn.Close()
 	for i := range 5 {
 		alice.do("POST", "/v1/chats/"+chat.ID+"/messages", object{"client_id": fmt.Sprint("a", i+2), "text": fmt.Sprint("still there? ", i)}).ok()
 	}
-	again := visitor.at(1).dial("/v1/visitor/socket", fmt.Sprintf("?epoch=%s&since=%d", last.Epoch, last.Seq))
+	again := visitor.at(last).dial("/v1/visitor/socket", fmt.Sprintf("?epoch=%s&since=%d", seen.Epoch, seen.Seq))
 	for i := range 5 {
 		f := again.frame("message.created")
 		if got := f.text(); got != fmt.Sprint("still there? ", i) {
@@ -104,7 +109,11 @@ func TestFirstChat(t *testing.T) {
 
 // TestFirstChatByLongPoll is the same conversation over long-polls.
 func TestFirstChatByLongPoll(t *testing.T) {
-	w := newWorld(t, 1)
+	t.Run("in memory", func(t *testing.T) { firstChatByLongPoll(t, newWorld(t, 1)) })
+	t.Run("one real member", func(t *testing.T) { firstChatByLongPoll(t, newRealWorld(t)) })
+}
+
+func firstChatByLongPoll(t *testing.T, w *world) {
 	alice := w.login("alice")
 	// The agent is connected by his long-poll alone.
 	var me struct {
@@ -169,7 +178,7 @@ func (a *actor) until(path, epoch string, since int64, typ string) frame {
 func TestTwoWait(t *testing.T) {
 	w := newWorld(t, 1)
 	one := int64(1)
-	w.group.run(t, core.AgentUpdate{ID: "bob", MaxChats: &one}.Args())
+	w.run(core.AgentUpdate{ID: "bob", MaxChats: &one}.Args())
 	bob := w.online("bob")
 	vera, _ := w.stranger().visit("https://shop.example/")
 	wim, _ := w.stranger().visit("https://shop.example/")
@@ -270,7 +279,7 @@ func TestTransfer(t *testing.T) {
 // answers.
 func TestInvitations(t *testing.T) {
 	w := newWorld(t, 1)
-	w.group.run(t, core.SiteSet{Site: "shop", Kind: "invitations", ID: "pricing",
+	w.run(core.SiteSet{Site: "shop", Kind: "invitations", ID: "pricing",
 		Document: []byte(`{"id":"pricing","text":"Questions about prices?","once":"visit","when":{"field":"page.path","op":"is","value":"/pricing"}}`)}.Args())
 	visitor, page := w.stranger().visit("https://shop.example/")
 	if page.Invitation != nil {

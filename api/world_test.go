@@ -13,7 +13,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +23,9 @@ import (
 
 	"github.com/parlorchat/parlor/api"
 	"github.com/parlorchat/parlor/core"
+	"github.com/parlorchat/parlor/node"
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/redis"
 	"github.com/parlorchat/parlor/web"
 )
 
@@ -41,7 +46,8 @@ func sha256Hex(text string) string {
 // world is a group whose members serve HTTP.
 type world struct {
 	t       *testing.T
-	group   *fakeGroup
+	group   *fakeGroup // nil: the members are real
+	nodes   []api.Node
 	servers []*api.Server
 	bases   []string // of the members' servers, "http://127.0.0.1:1234"
 	clock   *clock
@@ -69,30 +75,93 @@ func (c *clock) advance(by time.Duration) { c.ahead <- <-c.ahead + by }
 func newWorld(t *testing.T, members int, change ...func(*api.Config)) *world {
 	t.Helper()
 	w := &world{t: t, group: newFakeGroup(t, members), clock: newClock()}
-	hash, err := core.HashPassword(password)
+	for _, m := range w.group.members {
+		w.nodes = append(w.nodes, m)
+	}
+	w.furnish(change...)
+	return w
+}
+
+// newRealWorld is newWorld on one real member: raft, its log on disk and all.
+func newRealWorld(t *testing.T, change ...func(*api.Config)) *world {
+	t.Helper()
+	opts := node.Options{
+		Dir: filepath.Join(t.TempDir(), "member"), Cluster: "127.0.0.1:0", Table: command.NewTable(redis.Commands(), core.Commands()),
+		Fatal:  func(err error) { t.Errorf("fatal: %v", err) },
+		Timing: node.Timing{Heartbeat: 150 * time.Millisecond, Election: 150 * time.Millisecond, LeaderLease: 75 * time.Millisecond, Commit: 5 * time.Millisecond},
+	}
+	if _, err := node.Init(t.Context(), opts); err != nil {
+		t.Fatal(err)
+	}
+	opts.Cluster = "" // as kept in the folder
+	member, err := node.Open(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.group.run(t,
+	if err := member.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := member.Close(ctx); err != nil {
+			t.Errorf("closing the member: %v", err)
+		}
+	})
+	if err := member.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, nodes: []api.Node{member}, clock: newClock()}
+	w.furnish(append(change, func(c *api.Config) { c.Now = time.Now })...)
+	return w
+}
+
+// passwordHash is made once: it is slow on purpose.
+var passwordHash = sync.OnceValues(func() (string, error) { return core.HashPassword(password) })
+
+// embedded reads the widget's files once.
+var embedded = sync.OnceValues(web.New)
+
+func (w *world) furnish(change ...func(*api.Config)) {
+	w.t.Helper()
+	hash, err := passwordHash()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.run(
 		core.SiteCreate{ID: "shop", Name: "The Shop"}.Args(),
 		core.DepartmentCreate{ID: "sales", Site: "shop", Name: "Sales"}.Args(),
 		core.AgentCreate{ID: "alice", Site: "shop", Name: "Alice", PasswordHash: hash, Role: core.RoleAdmin, Departments: []string{"sales"}}.Args(),
 		core.AgentCreate{ID: "bob", Site: "shop", Name: "Bob", PasswordHash: hash, Departments: []string{"sales"}}.Args(),
 	)
-	for _, m := range w.group.members {
-		w.serve(m, change...)
+	for _, n := range w.nodes {
+		w.serve(n, change...)
 	}
-	return w
+}
+
+// run carries commands out and fails the test if one fails.
+func (w *world) run(commands ...command.Args) {
+	w.t.Helper()
+	for _, r := range w.nodes[0].Propose(w.t.Context(), []command.Request{{Commands: commands}}) {
+		if r.Err != nil {
+			w.t.Fatalf("proposing: %v", r.Err)
+		}
+		for i, reply := range r.Replies {
+			if err := reply.Err(); err != nil {
+				w.t.Fatalf("%s: %v", commands[i][0], err)
+			}
+		}
+	}
 }
 
 // serve starts a server for a member.
-func (w *world) serve(node api.Node, change ...func(*api.Config)) {
+func (w *world) serve(member api.Node, change ...func(*api.Config)) {
 	w.t.Helper()
-	files, err := web.New()
+	files, err := embedded()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cfg := api.Config{Node: node, Files: files, Now: w.clock.now, Demo: "shop", Log: slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	cfg := api.Config{Node: member, Files: files, Now: w.clock.now, Demo: "shop", Log: slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	for _, fn := range change {
 		fn(&cfg)
 	}

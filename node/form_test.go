@@ -8,6 +8,7 @@ import (
 )
 
 func TestAGroupIsFormedOnce(t *testing.T) {
+	t.Parallel()
 	g := form(t, 1, nil)
 	dir := g.members[0].opt.Dir
 	must(t, g.members[0].Close(t.Context()))
@@ -23,6 +24,7 @@ func TestAGroupIsFormedOnce(t *testing.T) {
 }
 
 func TestTwoProcessesCannotShareAFolder(t *testing.T) {
+	t.Parallel()
 	g := form(t, 1, nil)
 	_, err := Open(g.options(g.members[0].opt.Dir))
 	wantCode(t, err, CodeLocked)
@@ -32,6 +34,7 @@ func TestTwoProcessesCannotShareAFolder(t *testing.T) {
 }
 
 func TestAnEmptyFolderBelongsToNobody(t *testing.T) {
+	t.Parallel()
 	g := &group{t: t}
 	dir := t.TempDir()
 	_, err := Open(g.options(dir))
@@ -41,6 +44,7 @@ func TestAnEmptyFolderBelongsToNobody(t *testing.T) {
 }
 
 func TestDataWithoutAnIdentityIsNotOverwritten(t *testing.T) {
+	t.Parallel()
 	g := &group{t: t}
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, logFolder), 0o700))
@@ -49,6 +53,7 @@ func TestDataWithoutAnIdentityIsNotOverwritten(t *testing.T) {
 }
 
 func TestAnInterruptedInitStartsOver(t *testing.T) {
+	t.Parallel()
 	g := &group{t: t}
 	dir := t.TempDir()
 	// What a crash in the middle leaves: an identity that is still forming,
@@ -68,6 +73,7 @@ func TestAnInterruptedInitStartsOver(t *testing.T) {
 }
 
 func TestAMemberNeedsAnAddressThatOthersCanReach(t *testing.T) {
+	t.Parallel()
 	g := &group{t: t}
 	for _, addr := range []string{"", "0.0.0.0:7400", ":7400", "nohost"} {
 		o := g.options(filepath.Join(t.TempDir(), "m"))
@@ -78,6 +84,7 @@ func TestAMemberNeedsAnAddressThatOthersCanReach(t *testing.T) {
 }
 
 func TestOnlyAGoodTokenLetsAMemberIn(t *testing.T) {
+	t.Parallel()
 	g := form(t, 1, nil)
 	other := form(t, 1, nil)
 	m := g.members[0]
@@ -128,6 +135,7 @@ func TestOnlyAGoodTokenLetsAMemberIn(t *testing.T) {
 }
 
 func TestTokensAreListedWithoutTheirSecret(t *testing.T) {
+	t.Parallel()
 	g := form(t, 1, nil)
 	m := g.members[0]
 	text, err := m.CreateToken(t.Context(), time.Minute)
@@ -149,6 +157,7 @@ func TestTokensAreListedWithoutTheirSecret(t *testing.T) {
 }
 
 func TestAFolderOfAnotherGroupIsRefused(t *testing.T) {
+	t.Parallel()
 	a, b := form(t, 1, nil), form(t, 1, nil)
 	dirA, dirB := a.members[0].opt.Dir, b.members[0].opt.Dir
 	must(t, a.members[0].Close(t.Context()))
@@ -167,6 +176,7 @@ func TestAFolderOfAnotherGroupIsRefused(t *testing.T) {
 }
 
 func TestMembersOfDifferentGroupsDoNotTalk(t *testing.T) {
+	t.Parallel()
 	a, b := form(t, 1, nil), form(t, 1, nil)
 	for _, proto := range []string{protoRaft, protoWrites, protoCalls} {
 		conn, err := dialMember(t.Context(), a.members[0].guard, proto, "", b.members[0].Cluster())

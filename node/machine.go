@@ -78,11 +78,9 @@ func (m *machine) close() error {
 	var errs []error
 	if m.files != nil {
 		errs = append(errs, m.files.Close())
-		m.files = nil
 	}
 	if m.db != nil {
 		errs = append(errs, m.db.Close())
-		m.db = nil
 	}
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 )
 
 func TestARemovedMemberDoesNotComeBack(t *testing.T) {
+	t.Parallel()
 	g := form(t, 3, nil)
 	f := g.follower()
 	gone := g.members[f]
@@ -26,6 +27,7 @@ func TestARemovedMemberDoesNotComeBack(t *testing.T) {
 }
 
 func TestTheLeaderCanBeRemoved(t *testing.T) {
+	t.Parallel()
 	g := form(t, 3, nil)
 	l := g.leader()
 	gone := g.members[l]
@@ -36,6 +38,7 @@ func TestTheLeaderCanBeRemoved(t *testing.T) {
 }
 
 func TestARemovalThatWouldLoseTheMajorityIsRefused(t *testing.T) {
+	t.Parallel()
 	g := form(t, 3, nil)
 	l := g.leader()
 	leader, a, b := g.members[l], (l+1)%3, (l+2)%3
@@ -51,6 +54,7 @@ func TestARemovalThatWouldLoseTheMajorityIsRefused(t *testing.T) {
 }
 
 func TestTheLeadershipIsHandedOver(t *testing.T) {
+	t.Parallel()
 	g := form(t, 3, nil)
 	f := g.follower()
 	asked := g.members[f] // a follower can be asked as well
@@ -60,6 +64,7 @@ func TestTheLeadershipIsHandedOver(t *testing.T) {
 }
 
 func TestAMemberThatMovesIsFound(t *testing.T) {
+	t.Parallel()
 	g := form(t, 3, nil)
 	f := g.follower()
 	m := g.members[f]
@@ -87,6 +92,7 @@ func TestAMemberThatMovesIsFound(t *testing.T) {
 }
 
 func TestStatusNamesEveryMember(t *testing.T) {
+	t.Parallel()
 	g := form(t, 3, nil)
 	for i, m := range g.members {
 		m.Announce("127.0.0.1:"+strconv.Itoa(8080+i), "127.0.0.1:"+strconv.Itoa(6380+i))
@@ -114,6 +120,7 @@ func TestStatusNamesEveryMember(t *testing.T) {
 }
 
 func TestTheCommandLineReachesTheMember(t *testing.T) {
+	t.Parallel()
 	g := form(t, 1, nil)
 	admin := NewAdmin(g.members[0].opt.Dir)
 	text, err := admin.CreateToken(t.Context(), 0)

@@ -111,7 +111,7 @@ func (n *Node) leaderReadIndex() (uint64, error) {
 	}
 	index := max(n.raft.CommitIndex(), n.lead.barrier.Load())
 	if !n.onlyVoter() {
-		if err := n.raft.VerifyLeader().Error(); err != nil {
+		if err := n.await(n.raft.VerifyLeader()); err != nil {
 			return 0, err
 		}
 	}

@@ -109,14 +109,15 @@ func TestFailedCommandIsUndoneAlone(t *testing.T) {
 	a, b := newMember(t, alice), newMember(t, bob)
 	a.apply(entry(1, request(bob, 1, 1, cmd("SET", "innocent", "1"))))
 	b.apply(entry(1, request(bob, 1, 1, cmd("SET", "innocent", "1"))))
-	a.apply(entry(2, request(alice, 1, 1, set("before", 1), cmd("T.WRITEFAIL", "gone"), set("after", 1))))
-	b.apply(entry(2, request(alice, 1, 1, set("before", 1), set("after", 1))))
+	// The last one must not see what the failed one wrote.
+	a.apply(entry(2, request(alice, 1, 1, set("before", 1), cmd("T.WRITEFAIL", "gone"), cmd("APPEND", "gone", "x"))))
+	b.apply(entry(2, request(alice, 1, 1, set("before", 1), cmd("APPEND", "gone", "x"))))
 	r := a.results[resultKey(1, 1)].Replies
-	if len(r) != 3 || r[0].Text() != "OK" || r[1].Text() != "ERR on purpose" || r[2].Text() != "OK" {
+	if len(r) != 3 || r[0].Text() != "OK" || r[1].Text() != "ERR on purpose" || r[2].Int != 1 {
 		t.Fatalf("replies %+v", r)
 	}
 	a.sameAs(b)
-	if a.get("innocent") != "1" || a.get("gone") != "" {
+	if a.get("innocent") != "1" || a.get("gone") != "x" {
 		t.Error("the failed command left traces")
 	}
 }

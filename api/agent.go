@@ -207,12 +207,16 @@ type created struct {
 }
 
 func (s *Server) inviteVisitor(ctx context.Context, c *call, in *inviteInput) (*reply[created], error) {
-	if _, err := s.getVisitor(ctx, c, &PathID{ID: in.ID}); err != nil {
+	visitor, err := s.getVisitor(ctx, c, &PathID{ID: in.ID})
+	if err != nil {
 		return nil, err
 	}
 	id, err := s.newID(c, "invitation", c.agent.ID)
 	if err != nil {
 		return nil, err
+	}
+	if had := visitor.Body.Invitation; had != nil && had.ID == id {
+		return answer(created{ID: id}), nil // the same call was made before
 	}
 	id, err = ask(ctx, s, c, core.VisitorInvite{Visitor: in.ID, Text: in.Body.Text, Agent: c.agent.ID, ID: id})
 	if err != nil {

@@ -12,12 +12,18 @@ import (
 
 // frame is one event, or one whisper, encoded once for all who get it.
 type frame struct {
-	event *core.Event // without Data; nil: a whisper
+	event *core.Event // what tells who may see it; nil: a whisper
 	body  []byte      // JSON object
 }
 
+// newFrame encodes an event. What the ring holds on to is small: of the data
+// only what ForAgent looks at stays beside the body.
 func newFrame(e *core.Event) *frame {
-	return &frame{event: e, body: encode(e)}
+	kept := *e
+	if e.Type != core.EventAgentMessage {
+		kept.Data = nil
+	}
+	return &frame{event: &kept, body: encode(e)}
 }
 
 // encode gives v as JSON. The values of this package always encode.

@@ -150,18 +150,17 @@ func (s *Server) requestChat(ctx context.Context, c *call, in *requestInput) (*r
 	if email != "" {
 		sc.visitor.Email = email
 	}
-	d, next := s.decideOn(&sc, in.Body.Prechat)
+	_, next := s.decideOn(&sc, in.Body.Prechat)
 
 	var commands []command.Args
 	if changes(&sc.visitor, next) {
 		commands = append(commands, core.VisitorUpdate{ID: c.visitor.Visitor, Decisions: next}.Args())
 	}
+	// Where to is in the route that the visitor has now. Core follows it as far
+	// as what it names exists, while a department named here would have to.
 	request := core.ChatRequest{
-		Visitor: c.visitor.Visitor, Chat: id, Department: d.Route.Department, Agent: d.Route.Agent,
-		Prechat: prechatJSON(in.Body.Prechat), Name: name, Email: email,
+		Visitor: c.visitor.Visitor, Chat: id, Prechat: prechatJSON(in.Body.Prechat), Name: name, Email: email,
 	}
-	priority := int64(d.Route.Priority)
-	request.Priority = &priority
 	replies, err := s.propose(ctx, c, append(commands, request.Args())...)
 	if err != nil {
 		return nil, err

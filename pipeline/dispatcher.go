@@ -39,7 +39,6 @@ type dispatcher struct {
 	acked   int64     // the durable cursor
 	ackAt   time.Time // it is not written before
 	handled bool      // something was done with since it was written
-	lastOK  time.Time // the last attempt that succeeded
 
 	doomed []*lane   // whose first event is to become a dead letter
 	buryAt time.Time // not before
@@ -72,7 +71,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		d.bury(ctx, now)
 		d.launch(ctx, now)
 		d.acknowledge(ctx, now)
-		d.counters.lag.Store(d.window.last - d.window.cursor())
+		d.counters.lag.Store(d.window.ahead())
 		if at, ok := d.nextEvent(time.Now()); ok {
 			timer.Reset(time.Until(at))
 		} else {
@@ -109,8 +108,9 @@ func (d *dispatcher) end(ctx context.Context) {
 func (d *dispatcher) read(now time.Time) {
 	for d.more && !now.Before(d.readAt) && d.hasRoom() {
 		var events []core.Event
+		limit := int(min(readChunk, d.options.ReadAhead-d.window.ahead()))
 		err := d.store.View(func(tx *keyspace.Tx) (err error) {
-			events, err = core.ReadEvents(tx, d.site, d.window.last, readChunk)
+			events, err = core.ReadEvents(tx, d.site, d.window.last, limit)
 			return err
 		})
 		if err != nil {
@@ -118,7 +118,7 @@ func (d *dispatcher) read(now time.Time) {
 			d.readAt = now.Add(time.Second)
 			return
 		}
-		d.more = len(events) == readChunk
+		d.more = len(events) == limit
 		for i := range events {
 			d.take(&events[i])
 		}
@@ -126,7 +126,7 @@ func (d *dispatcher) read(now time.Time) {
 }
 
 func (d *dispatcher) hasRoom() bool {
-	return d.window.bytes < d.options.ReadAheadBytes && d.window.last-d.window.cursor() < d.options.ReadAhead
+	return d.window.bytes < d.options.ReadAheadBytes && d.window.ahead() < d.options.ReadAhead
 }
 
 func (d *dispatcher) take(e *core.Event) {
@@ -174,7 +174,6 @@ func (d *dispatcher) settle(r result) {
 		d.counters.done.Inc()
 		d.handled = true
 		r.lane.failingSince = time.Time{}
-		d.lastOK = time.Now()
 		d.window.finish(r.lane)
 		if d.breaker.succeeded() {
 			d.log.Info("the consumer works again")
@@ -250,7 +249,7 @@ func (d *dispatcher) unblock() {
 	}
 	it := d.window.order[0]
 	l := it.lane
-	if l.state != laneLater || it.attempts < patience || !d.lastOK.After(l.failingSince) {
+	if l.state != laneLater || it.attempts < patience || !d.window.overtaken() {
 		return
 	}
 	d.window.hold(l)

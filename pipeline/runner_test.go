@@ -429,6 +429,7 @@ func TestCircuit(t *testing.T) {
 
 	began := time.Now()
 	talk(t, g, 40, 1)
+	pipelinetest.Eventually(t, "the circuit opens", func() bool { return sick.tried() > o.BreakAfter+3 }) // four may be under way
 	expect(t, g, healthy, started)
 	// Four attempts may have been under way when it opened; then one trial a
 	// pause. Without the circuit there would be at least one for each visitor.

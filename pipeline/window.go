@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/parlorchat/parlor/core"
@@ -172,6 +173,14 @@ func (w *window) cursor() int64 {
 		return w.order[0].event.Seq - 1
 	}
 	return w.last
+}
+
+// ahead is how many events were read above the cursor.
+func (w *window) ahead() int64 { return w.last - w.cursor() }
+
+// overtaken says whether an event above the cursor was handled with success.
+func (w *window) overtaken() bool {
+	return slices.ContainsFunc(w.order, func(it *item) bool { return it.done && it.reason == "" })
 }
 
 // waitList is a heap of lanes by due.

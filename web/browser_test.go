@@ -145,6 +145,14 @@ func TestWidgetOnACustomersPage(t *testing.T) {
 	visitor.Until("the window in the page's language", visitor.Window, `document.documentElement.lang === "zh-CN" && !!document.querySelector("form")`)
 	visitor.Picture(pictures(), "customer")
 
+	// On a phone the window takes the whole screen, and gives it back.
+	visitor.Size(390, 760)
+	visitor.Until("the window to fill the screen", visitor.Window, `innerWidth === 390 && innerHeight === 760`)
+	visitor.Picture(pictures(), "phone")
+	visitor.Click(visitor.Window, "header button", "关闭聊天窗口")
+	visitor.Until("the button to be back", visitor.Page, `document.querySelector("#parlor").getBoundingClientRect().width > 50`)
+	visitor.Size(1280, 900)
+
 	// Walking on inside an application counts as a page view.
 	if _, err := visitor.Page(`history.pushState(null, "", "/second")`); err != nil {
 		t.Fatal(err)

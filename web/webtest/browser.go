@@ -277,8 +277,15 @@ func (tab *Tab) Type(in Eval, selector, text string) {
 // Enter presses the Enter key where the focus is.
 func (tab *Tab) Enter() {
 	tab.t.Helper()
-	if err := chromedp.Do(tab.ctx, chromedp.KeyEvent("\r")); err != nil {
-		tab.t.Fatalf("%s presses Enter: %v", tab.name, err)
+	// One event that carries the text, as a keyboard makes it: what is prevented inserts nothing.
+	for _, typ := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		key := input.DispatchKeyEventParams{Type: typ, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: 13}
+		if typ == input.DispatchKeyEventTypeKeyDown {
+			key.Text = "\r"
+		}
+		if _, err := chromedp.Call(tab.ctx, input.DispatchKeyEvent, key); err != nil {
+			tab.t.Fatalf("%s presses Enter: %v", tab.name, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { color, textOn } from "../shared/color";
 import { translator } from "../shared/i18n";
 import { useStore } from "../shared/store";
+import { Connection } from "../shared/sync";
 import { Clock } from "../shared/time";
 import { Articles } from "./Articles";
 import { Conversation } from "./Conversation";
@@ -152,12 +153,12 @@ function Done({ title, text }: { title: string; text: string }) {
   );
 }
 
-/** The connection as it has been for a moment: a short loss is not worth a line on the screen. */
-function useSettled<T>(value: T): T {
-  const [settled, set] = useState(value);
+/** The connection; a loss shows only when it has lasted a moment: a short one is not worth a line on the screen. */
+function useSettled(connection: Connection): Connection {
+  const [settled, set] = useState<Connection>("online");
   useEffect(() => {
-    const timer = setTimeout(() => set(value), 1500);
+    const timer = setTimeout(() => set(connection), connection === "online" ? 0 : 1500);
     return () => clearTimeout(timer);
-  }, [value]);
+  }, [connection]);
   return settled;
 }

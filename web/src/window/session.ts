@@ -174,7 +174,8 @@ export class Session {
         const leaving = this.view.phase === "offline";
         this.set({ phase: leaving ? "offline-sent" : "offline", form: this.view.campaign.offline?.fields || [] });
       } else {
-        this.set({ messages: [], notes: [], agent: "" });
+        // The stream may have been faster than the answer.
+        if (!this.isCurrent(answer.chat.id)) this.set({ messages: [], notes: [], agent: "" });
         this.adopt({ ...answer.chat, position: answer.queue?.position });
         await this.load().catch(() => {
           // The frames bring what there is.

@@ -15,7 +15,7 @@ func demoSite() [][]string {
 		{"AGENT.CREATE", "bob", "demo", "NAME", "Bob", "PASSWORD", demoPassword, "MAX-CHATS", "5", "DEPARTMENTS", "sales"},
 		{"SITE.SET", "demo", "campaigns", "default", `{
 			"id": "default", "name": "Shop", "language": "en",
-			"button": {"text": "Chat with us", "color": "#0b6bcb", "position": "right"},
+			"button": {"text": "Chat with us", "color": "#0b6bcb", "position": "bottom-right"},
 			"window": {"title": "Demo shop", "greeting": "Hello! How can we help?", "color": "#0b6bcb"},
 			"prechat": {"enabled": true, "fields": [
 				{"id": "name", "type": "text", "label": "Your name", "required": true},
@@ -27,7 +27,7 @@ func demoSite() [][]string {
 				{"id": "question", "type": "textarea", "label": "Message", "required": true}]}}`, "REV", "1"},
 		{"SITE.SET", "demo", "campaigns", "vip", `{
 			"id": "vip", "name": "Valued customers", "language": "en",
-			"button": {"text": "Your personal line", "color": "#7a3fb8", "position": "right"},
+			"button": {"text": "Your personal line", "color": "#7a3fb8", "position": "bottom-right"},
 			"window": {"title": "Personal service", "greeting": "Welcome back! We will be right with you.", "color": "#7a3fb8"},
 			"prechat": {"enabled": false, "fields": []},
 			"offline": {"text": "Leave us a message, you are first in line tomorrow.", "fields": [
@@ -48,7 +48,7 @@ func demoSite() [][]string {
 			"id": "pricing", "name": "Ask on the pricing page", "order": 1, "enabled": true,
 			"when": {"all": [
 				{"field": "page.path", "op": "beginsWith", "value": "/demo/pricing"},
-				{"field": "department.sales.online", "op": "ge", "value": 1}]},
+				{"field": "department.sales.online", "op": "is", "value": true}]},
 			"text": "Questions about our prices? We are here.", "once": "visit", "delay_s": 3}`, "REV", "0"},
 	}
 }

@@ -263,14 +263,13 @@ func startGroup(t *testing.T, n int, seed [][]string, serveArgs ...string) *loca
 	return g
 }
 
-// freePorts finds a base such that all ports of a local group are free. It
-// looks below the range from which the kernel takes outgoing ports, so that
-// nobody takes them by chance before the nodes do.
+// freePorts finds a multiple of 100 such that all ports of a local group
+// counted from there are free. It looks below the range from which the kernel
+// takes outgoing ports, so that nobody takes them by chance before the nodes do.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	start := 12000 + os.Getpid()*40%16000
-	for i := range 400 {
-		base := 12000 + (start-12000+i*40)%16000
+	for i := range 180 {
+		base := 12000 + (os.Getpid()+int(portRound.Add(1))+i)%180*100
 		if newLocalGroup("", n, base).checkPorts() == nil {
 			return base
 		}
@@ -278,6 +277,9 @@ func freePorts(t *testing.T, n int) int {
 	t.Fatal("found no free ports")
 	return 0
 }
+
+// portRound makes tests of one run look for ports in different places.
+var portRound atomic.Int64
 
 // leader finds the node that leads now.
 func (g *localGroup) leader(t *testing.T) *member {

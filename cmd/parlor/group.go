@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/parlorchat/parlor/node"
 )
 
 // localGroup is a group of nodes on this machine, each a process of its own
@@ -125,12 +127,31 @@ func (g *localGroup) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return g.waitVotes(ctx)
+}
+
+// waitVotes waits until every node has its vote: from then on the group goes
+// on without any one of three. A new node gets it once it has kept up for some
+// seconds.
+func (g *localGroup) waitVotes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	for {
+		status, err := node.NewAdmin(g.members[0].dataDir).Status(ctx)
+		if err == nil && status.Voters == len(g.members) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d nodes have a vote after a minute: %w", status.Voters, len(g.members), errors.Join(ctx.Err(), err))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // startMember starts a node's process; its output goes to its log file.
 func (g *localGroup) startMember(m *member) error {
-	args := []string{"serve", "--data-dir", m.dataDir, "--stop-with-stdin"}
+	args := []string{"serve", "--data-dir", m.dataDir, "--name", m.name, "--stop-with-stdin"}
 	if g.seed != "" {
 		args = append(args, "--seed", g.seed)
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"flag"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,9 +28,47 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("PARLOR_TEST_BASE", "")
-			return nil
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"ports": func(ts *testscript.TestScript, neg bool, args []string) { scriptPorts(t, ts, args) },
+			"token": scriptToken,
+			"ready": scriptReady,
 		},
 	})
+}
+
+// scriptPorts finds free ports: "ports base" sets base so that ${base}00 to
+// ${base}39 are free.
+func scriptPorts(t *testing.T, ts *testscript.TestScript, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: ports variable")
+	}
+	ts.Setenv(args[0], fmt.Sprint(freePorts(t, 9)/100))
+}
+
+// scriptToken takes a token out of JSON: "token file variable [id]"; with id,
+// the token's id only.
+func scriptToken(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: token file variable [id]")
+	}
+	content := []byte(ts.ReadFile(args[0]))
+	token, err := jsonString(content, "join_token")
+	if err != nil {
+		token, err = jsonString(content, "token")
+	}
+	ts.Check(err)
+	if len(args) > 2 {
+		_, rest, _ := strings.Cut(token, "::")
+		token, _, _ = strings.Cut(rest, ":")
+	}
+	ts.Setenv(args[1], token)
+}
+
+// scriptReady waits until the node at an HTTP address is ready.
+func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready host:port")
+	}
+	m := &member{name: args[0], http: args[0], logFile: os.DevNull}
+	ts.Check(m.waitReady(context.Background()))
 }

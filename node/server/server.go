@@ -14,6 +14,7 @@ import (
 	"github.com/parlorchat/parlor/core"
 	"github.com/parlorchat/parlor/node"
 	"github.com/parlorchat/parlor/resp"
+	"github.com/parlorchat/parlor/storage/keyspace"
 	"github.com/parlorchat/parlor/web"
 )
 
@@ -72,12 +73,21 @@ func (s *server) open(httpAddr, respAddr string) error {
 	opts.Metrics = s.metrics
 	opts.HTTP, opts.RESP = s.o.publicURL(httpAddr), respAddr
 	opts.Tick = core.SystemTick{Limit: tickLimit}.Args()
-	opts.Due = core.Due
+	opts.Due = s.due
 	var err error
 	if s.member, err = node.Open(opts); err != nil {
 		return err
 	}
 	return nil
+}
+
+// due says whether a tick would do something now.
+func (s *server) due(tx *keyspace.Tx) bool {
+	due, err := core.Due(tx, tx.Now())
+	if err != nil {
+		s.log.Error("looking for what is due", "err", err)
+	}
+	return due
 }
 
 // tickLimit bounds what one tick does, so that it holds nobody up; what is

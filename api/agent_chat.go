@@ -174,8 +174,12 @@ type chatInput struct {
 }
 
 func (s *Server) acceptChat(ctx context.Context, c *call, in *chatInput) (*reply[Chat], error) {
-	if _, err := s.siteChat(ctx, c, in.ID); err != nil {
+	chat, err := s.siteChat(ctx, c, in.ID)
+	if err != nil {
 		return nil, err
+	}
+	if !chat.Ongoing() {
+		return nil, errEnded()
 	}
 	if err := do(ctx, s, c, core.ChatAccept{Chat: in.ID, Agent: c.agent.ID}); err != nil {
 		return nil, err
@@ -203,8 +207,12 @@ func (s *Server) transferChat(ctx context.Context, c *call, in *transferInput) (
 	if in.Body.Department == "" && in.Body.Agent == "" {
 		return nil, invalid("body", "needs a department or an agent")
 	}
-	if _, err := s.ownChat(ctx, c, in.ID); err != nil {
+	chat, err := s.ownChat(ctx, c, in.ID)
+	if err != nil {
 		return nil, err
+	}
+	if !chat.Ongoing() {
+		return nil, errEnded()
 	}
 	got, err := ask(ctx, s, c, core.ChatTransfer{
 		Chat: in.ID, Department: in.Body.Department, Agent: in.Body.Agent, By: c.agent.ID,

@@ -162,7 +162,9 @@ func (h *hub) join(ctx context.Context, r *receiver, from *position) (opening, e
 		return opening{}, err
 	}
 	if from != nil && f.behind(*from) {
-		h.catchUp(ctx, f)
+		if err := h.catchUp(ctx, f); err != nil {
+			return opening{}, err
+		}
 	}
 	at := f.add(r)
 	if from == nil {
@@ -179,17 +181,16 @@ func (h *hub) join(ctx context.Context, r *receiver, from *position) (opening, e
 }
 
 // catchUp waits a moment for the rest of the group's log: the client has seen
-// events on another node that this one has not applied yet.
-func (h *hub) catchUp(ctx context.Context, f *feed) {
+// events on another node that this one has not applied yet. Where that cannot
+// be had, the client is not told to begin anew, but to go elsewhere.
+func (h *hub) catchUp(ctx context.Context, f *feed) error {
 	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
 	defer cancel()
 	if err := h.node.ReadIndex(ctx); err != nil {
 		h.log.Debug("catching up for a client", "site", f.site, "err", err)
-		return
+		return retryable(codeUnavailable, "this node has not yet seen what you have seen on another one; use that one", time.Second)
 	}
-	if err := f.refresh(); err != nil {
-		h.log.Error("following events", "site", f.site, "err", err)
-	}
+	return f.refresh()
 }
 
 // leave takes a receiver out.

@@ -121,8 +121,8 @@ func (k *socket) serve() {
 	defer s.hub.leave(k.r)
 	start, err := s.hub.join(s.base, k.r, k.from)
 	if err != nil {
-		s.log.Error("opening a socket", "err", err)
-		k.say(closing{closeResync, "resync"})
+		s.problemFor("opening a socket", err) // for the log
+		k.say(closing{closeGoingAway, "going-away"})
 		return
 	}
 	var writer sync.WaitGroup

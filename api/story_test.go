@@ -273,6 +273,9 @@ func TestTransfer(t *testing.T) {
 	bob.do("GET", "/v1/chats/"+chat.ID+"/messages", nil).fails(403, "forbidden")
 	alice.do("POST", "/v1/chats/"+chat.ID+"/messages", object{"client_id": "a1", "text": "hello"}).ok()
 	bob.do("POST", "/v1/chats/"+chat.ID+"/transfer", object{}).fails(422, "invalid_request")
+	alice.do("POST", "/v1/chats/"+chat.ID+"/end", nil).ok()
+	alice.do("POST", "/v1/chats/"+chat.ID+"/transfer", object{"agent": "bob"}).fails(409, "chat_ended")
+	alice.do("POST", "/v1/chats/"+chat.ID+"/accept", nil).fails(409, "chat_ended")
 }
 
 // TestInvitations: a rule invites once, an agent may as well, and the visitor

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parlorchat/parlor/api"
 	"github.com/parlorchat/parlor/core"
+	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
@@ -147,6 +148,22 @@ func TestALaggingMember(t *testing.T) {
 			visitor, page := w.stranger().visit("https://shop.example/")
 			ask(visitor.at(1), page)
 		})
+	}
+}
+
+// TestALaggingMemberAlone: a member that cannot catch up does not claim that
+// the client's position is not one, and sends him elsewhere.
+func TestALaggingMemberAlone(t *testing.T) {
+	w := newWorld(t, 2)
+	visitor, page := w.stranger().visit("https://shop.example/")
+	w.group.members[1].pause()
+	_, later := visitor.visit("https://shop.example/2")
+	w.group.refuseWith(command.ErrNoLeader)
+	visitor.at(1).do("GET", fmt.Sprintf("/v1/visitor/sync?epoch=%s&since=%d", page.Epoch, later.Seq), nil).fails(503, "unavailable")
+	visitor.at(1).dial("/v1/visitor/socket", fmt.Sprintf("?epoch=%s&since=%d", page.Epoch, later.Seq)).closedWith(4002)
+	// What it has, it gives.
+	if got := visitor.at(1).poll("/v1/visitor/sync", page.Epoch, page.Seq, 0); got.Reset {
+		t.Fatalf("sync: %+v", got)
 	}
 }
 

@@ -413,10 +413,12 @@ func (s *Server) chatToWriteIn(ctx context.Context, c *call) (chat string, err e
 // code.
 func chatEnded(err error) error {
 	if core.CodeOf(err) == core.CodeConflict {
-		return problem(codeChatEnded, "the chat has ended")
+		return errEnded()
 	}
 	return err
 }
+
+func errEnded() *Problem { return problem(codeChatEnded, "the chat has ended") }
 
 // describeSend completes the operation of a raw message call.
 func (s *Server) describeSend(op *huma.Operation) {

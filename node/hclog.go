@@ -89,7 +89,7 @@ func (r *raftLog) Log(level hclog.Level, msg string, args ...any) {
 	}
 	for i, a := range args {
 		if f, ok := a.(hclog.Format); ok && len(f) > 0 {
-			args[i] = f[0]
+			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
 	r.log.Log(ctx, slogLevel(level), msg, args...)

@@ -113,7 +113,7 @@ func openMember(opts Options) (*Node, error) {
 // open opens everything on disk; the caller holds the lock of the folder.
 func open(opts Options, id Identity) (*Node, error) {
 	n := &Node{
-		opt: opts, id: id, log: opts.Log.With("member", id.NodeID[:8]),
+		opt: opts, id: id, log: opts.Log.With("node", id.NodeID[:8]),
 		metrics:    newMetrics(opts.Metrics),
 		notify:     make(chan bool),
 		routes:     newRoutes(),
@@ -149,7 +149,8 @@ func open(opts Options, id Identity) (*Node, error) {
 }
 
 // Start takes part in the group: it returns when the cluster port is open and
-// raft runs, which does not mean that there is a leader. See WaitReady.
+// raft runs, which does not mean that there is a leader: see WaitReady. After
+// an error only Close may be called.
 func (n *Node) Start(ctx context.Context) error {
 	if err := n.start(ctx); err != nil {
 		return err

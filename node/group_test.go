@@ -318,6 +318,7 @@ func TestAPipelineIsAnsweredInOrder(t *testing.T) {
 	t.Parallel()
 	g := form(t, 3, nil)
 	m := g.members[g.follower()]
+	before := m.raft.LastIndex()
 	reqs := make([]command.Request, 3000)
 	for i := range reqs {
 		reqs[i] = command.Request{Commands: []command.Args{command.New("INCR", "n")}}
@@ -327,6 +328,9 @@ func TestAPipelineIsAnsweredInOrder(t *testing.T) {
 		if got := r.Replies[0].Int; got != int64(i+1) {
 			t.Fatalf("request %d was answered %d", i, got)
 		}
+	}
+	if entries := m.raft.LastIndex() - before; entries > 300 {
+		t.Errorf("%d requests made %d log entries", len(reqs), entries)
 	}
 }
 

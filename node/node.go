@@ -132,7 +132,7 @@ func open(opts Options, id Identity) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.guard = &guard{clusterID: id.ClusterID, nodeID: id.NodeID, creds: creds, removed: n.isRemoved}
+	n.guard = &guard{clusterID: id.ClusterID, creds: creds, removed: n.isRemoved}
 	cluster, self, err := memberOf(creds.cert.Leaf)
 	if err != nil || cluster != id.ClusterID || self != id.NodeID {
 		return nil, fail(CodeWrongCluster, "the certificate in "+filepath.Join(opts.Dir, pkiFolder)+" is not that of member "+id.NodeID+" of group "+id.ClusterID)

@@ -20,7 +20,6 @@ const (
 // guard makes the TLS configurations of a member and decides whom it talks to.
 type guard struct {
 	clusterID string
-	nodeID    string
 	creds     *credentials
 	removed   func(nodeID string) bool // was that member taken out of the group?
 }

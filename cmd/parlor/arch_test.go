@@ -150,7 +150,7 @@ func TestJudgeSeesViolations(t *testing.T) {
 			t.Errorf("%s importing %s went unnoticed", c.pkg, c.imported)
 		}
 	}
-	if got := judge("node", module+"core"); len(got) != 0 {
-		t.Errorf("node may import core, yet: %v", got)
+	if got := judge("node/server", module+"core"); len(got) != 0 {
+		t.Errorf("node/server may import core, yet: %v", got)
 	}
 }

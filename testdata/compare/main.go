@@ -255,7 +255,9 @@ type etcdGroup struct {
 	clients []*clientv3.Client
 }
 
-func (g *etcdGroup) endpoint(i int) string { return fmt.Sprintf("http://127.0.0.1:%d", basePort+50+i%3) }
+func (g *etcdGroup) endpoint(i int) string {
+	return fmt.Sprintf("http://127.0.0.1:%d", basePort+50+i%3)
+}
 
 func (g *etcdGroup) start(dir string) error {
 	var members []string

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // hub follows the event streams of the sites that somebody listens to, and
@@ -128,15 +126,6 @@ func (h *hub) evict() {
 type position struct {
 	epoch string
 	seq   int64
-}
-
-// where reads a site's current position.
-func (h *hub) where(site string) (p position, err error) {
-	err = h.node.View(func(tx *keyspace.Tx) error {
-		p, err = readPosition(tx, site)
-		return err
-	})
-	return p, err
 }
 
 // opening is what a receiver begins with.

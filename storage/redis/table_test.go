@@ -1,0 +1,115 @@
+package redis_test
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/parlorchat/parlor/storage"
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// node runs commands on the table that a node has.
+type node struct {
+	db *storage.DB
+}
+
+func openNode(t *testing.T, dir string) *node {
+	t.Helper()
+	db, err := storage.Open(dir, storage.Options{
+		MapSize: 64 << 20, GarbageBudget: 50, Logger: slog.New(slog.DiscardHandler),
+		Fatal: func(err error) { t.Fatal(err) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &node{db}
+}
+
+// run does what the state machine does for a write, and a node for a read.
+func (n *node) run(t *testing.T, spec *command.Spec, call command.Call, args [][]byte) (reply command.Reply) {
+	t.Helper()
+	var err error
+	if spec.Is(command.Write) {
+		state := n.db.State()
+		batch := n.db.Begin()
+		before := batch.Mark()
+		state.Index, state.Clock = call.Index, call.Now
+		hash := state.Hash
+		call.Tx = keyspace.NewWriter(batch, call.Now, call.Index, &state.Hash)
+		if reply, err = spec.Run(&call, args); err != nil {
+			batch.RollbackTo(before)
+			state.Hash = hash
+		}
+		batch.Commit(state)
+	} else if viewErr := n.db.View(func(rows storage.Reader, _ storage.State) error {
+		call.Tx = keyspace.NewReader(rows, call.Now)
+		reply, err = spec.Run(&call, args)
+		return nil
+	}); viewErr != nil {
+		t.Fatal(viewErr)
+	}
+	if err != nil {
+		return command.Fail(err)
+	}
+	return reply
+}
+
+func (n *node) checkpoint(t *testing.T) {
+	t.Helper()
+	c, err := n.db.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	if err := c.Write(storage.Meta{Index: c.State().Index}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A node that writes checkpoints, collects garbage and starts anew answers as
+// a table in memory does, and has the same hash.
+func TestOnTheTableOfANode(t *testing.T) {
+	for seed := range uint64(3) {
+		dir := t.TempDir()
+		memory, disk := newOurs(), openNode(t, dir)
+		m := &maker{r: rand.New(rand.NewPCG(seed, 2)), base: memory.state.Now/1000 + 100_000}
+		for i := range 2000 {
+			args := m.command(m.pick(templates...))
+			memory.state.Now += int64(m.r.IntN(3))
+			memory.rand = rand.New(rand.NewPCG(seed, uint64(i)))
+			want := show(memory.do(args...))
+			raw := command.New(args...)
+			spec := memory.table.Find(raw[0])
+			if spec == nil || !spec.ArityOK(len(raw)) {
+				continue
+			}
+			call := command.Call{Now: memory.state.Now, Index: memory.state.Index, Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
+			if got := show(disk.run(t, spec, call, raw)); got != want {
+				t.Fatalf("seed %d, command %d: %q\non disk   %s\nin memory %s", seed, i, args, got, want)
+			}
+			switch m.r.IntN(150) {
+			case 0:
+				disk.checkpoint(t)
+			case 1:
+				disk.checkpoint(t)
+				if err := disk.db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				disk = openNode(t, dir)
+			}
+		}
+		if err := disk.db.View(func(rows storage.Reader, s storage.State) error {
+			if s.Hash != memory.state.Hash {
+				t.Errorf("seed %d: the hashes differ", seed)
+			}
+			return keyspace.Verify(rows, s.Hash)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := disk.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -109,7 +109,7 @@ func TestFirstChatInTheDemoShop(t *testing.T) {
 	webtest.FirstChat(t, webtest.Target{
 		Shop: m.url + "/demo/", Next: m.url + "/demo/pricing", Console: m.url + "/console/",
 		Login: "alice", Password: "parlor-demo",
-		Restart: m.restart, Pictures: pictures(),
+		Typing: true, Restart: m.restart, Pictures: pictures(),
 	})
 }
 
@@ -149,6 +149,15 @@ func TestWidgetOnACustomersPage(t *testing.T) {
 	visitor.Size(390, 760)
 	visitor.Until("the window to fill the screen", visitor.Window, `innerWidth === 390 && innerHeight === 760`)
 	visitor.Picture(pictures(), "phone")
+
+	// Nobody is there: he leaves a message, first without an address.
+	visitor.Type(visitor.Window, "[name=message]", "Please write back")
+	visitor.Click(visitor.Window, "form button", "发送留言")
+	visitor.Until("to be told what is missing", visitor.Window, `document.activeElement.name === "email" && document.activeElement.getAttribute("aria-invalid") === "true"`)
+	visitor.Type(visitor.Window, "[name=email]", "ada@example.com")
+	visitor.Click(visitor.Window, "form button", "发送留言")
+	visitor.Until("the thanks", visitor.Window, `document.querySelector("h2").innerText === "谢谢您"`)
+
 	visitor.Click(visitor.Window, "header button", "关闭聊天窗口")
 	visitor.Until("the button to be back", visitor.Page, `document.querySelector("#parlor").getBoundingClientRect().width > 50`)
 	visitor.Size(1280, 900)
@@ -160,6 +169,8 @@ func TestWidgetOnACustomersPage(t *testing.T) {
 	agent := browser.Tab("the agent")
 	webtest.SignIn(agent, m.url+"/console/", "alice", "parlor-demo")
 	agent.Until("the visitor on his second page", agent.Page, fmt.Sprintf(`[...document.querySelectorAll("td.page")].some((e) => e.title === %q)`, page+"/second"))
+	agent.Click(agent.Page, "tbody .link", "")
+	agent.Until("the message that was left", agent.Page, `document.querySelector(".details").innerText.includes("Please write back")`)
 	visitor.Clean()
 	agent.Clean()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -132,8 +133,8 @@ func TestLoaderCarriesItsSiteAndHosts(t *testing.T) {
 func TestManySitesDoNotFillTheMemory(t *testing.T) {
 	f := newFiles(t)
 	first := ok(t)(f.Window("site-0", nil))
-	for i := range 1000 {
-		ok(t)(f.Window("site-"+strings.Repeat("x", i%60+1)+string(rune('a'+i%26)), nil))
+	for i := range 300 {
+		ok(t)(f.Window(fmt.Sprintf("site-%d", i), nil))
 	}
 	if again := ok(t)(f.Window("site-0", nil)); again.ETag != first.ETag {
 		t.Errorf("the page changed: %s, then %s", first.ETag, again.ETag)

@@ -18,6 +18,9 @@ type Target struct {
 	Login    string // an agent who gets the chats of the site
 	Password string
 
+	// Typing says that what somebody is typing reaches the other side: it is
+	// not stored, so it needs a way between the nodes that both are on.
+	Typing bool
 	// Restart, if any, stops the node that serves Shop without a word, in the
 	// middle of the chat. It need not come back before Restart returns.
 	Restart func(t *testing.T)
@@ -45,12 +48,12 @@ func FirstChat(t *testing.T, target Target) {
 	visitor.Until("the chat", visitor.Window, `!!document.querySelector(".composer")`)
 
 	talk := &talk{t: t, visitor: visitor, agent: agent}
-	agent.Click(agent.Page, ".side .chat", "Ada")
+	agent.Click(agent.Page, ".side .chat.new", "Ada")
 	agent.Until("the form's answers", agent.Page, `document.querySelector(".details").innerText.includes("Ada")`)
 	agent.Click(agent.Page, ".offer button", "Accept")
 	agent.Until("the chat to be accepted", agent.Page, `!document.querySelector(".offer")`)
 	talk.says(agent, "Hello Ada, how can I help?")
-	talk.preview("Do you have a bigger")
+	talk.begins("Do you have a bigger", target.Typing)
 	talk.says(visitor, " grinder? See https://example.com/grinders.")
 	visitor.Picture(target.Pictures, "chat")
 	agent.Picture(target.Pictures, "console")
@@ -148,11 +151,14 @@ func (k *talk) says(who *Tab, text string) {
 	k.agree()
 }
 
-// preview lets the visitor write without sending: the agent sees it coming.
-func (k *talk) preview(text string) {
+// begins lets the visitor write without sending: the agent sees it coming.
+func (k *talk) begins(text string, seen bool) {
 	k.t.Helper()
 	k.visitor.Type(k.visitor.Window, ".composer textarea", text)
 	k.written += text
+	if !seen {
+		return
+	}
 	k.agent.Until("what the visitor is writing", k.agent.Page, fmt.Sprintf(`(document.querySelector(".preview")?.innerText || "").includes(%s)`, quote(text)))
 }
 

@@ -46,8 +46,7 @@ function listen(): void {
       flash(target, added!);
       void set({ cart_items: cart.items, cart_value: cart.value });
     } else if (plan) {
-      (document.querySelector("#vars [name=plan]") as HTMLSelectElement).value = plan;
-      void set({ plan });
+      void set({ subscription: plan });
       parlor("open");
     } else if ("chat" in target.dataset) {
       parlor("open");

@@ -21,6 +21,13 @@ export function Form({ fields, submit, busy, error, send }: FormProps) {
   const [wrong, setWrong] = useState<Record<string, Key>>({});
   const id = useId();
 
+  // What the server did not like about a field is shown there.
+  useLayoutEffect(() => {
+    const refused: Record<string, Key> = {};
+    for (const { location } of error?.errors || []) refused[location.replace(/^body\.prechat\./, "")] = "form.check";
+    setWrong(refused);
+  }, [error]);
+
   // What is typed lands in the first field without a click.
   useLayoutEffect(() => {
     form.current?.querySelector<HTMLElement>("input, select, textarea, button")?.focus({ preventScroll: true });

@@ -37,6 +37,9 @@ type Options struct {
 
 	// Table is all the commands that the group understands.
 	Table *command.Table
+	// Resume is proposed by a new leader before its first Tick: while nobody
+	// led, nobody could give a sign of life. Nil: nothing.
+	Resume command.Args
 	// Tick is proposed by the leader about once a second while Due says that
 	// something waits for the time to pass. Nil: never.
 	Tick command.Args

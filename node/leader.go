@@ -158,7 +158,7 @@ func (n *Node) takeOffice(term uint64) {
 
 // tick proposes the passing of time, while something waits for it.
 func (n *Node) tick(ctx context.Context) {
-	if len(n.opt.Tick) == 0 {
+	if len(n.opt.Tick) == 0 || !n.resume(ctx) {
 		return
 	}
 	every := time.NewTicker(n.opt.Timing.Tick)
@@ -173,6 +173,25 @@ func (n *Node) tick(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// resume proposes Options.Resume until it is done or the leadership lost.
+func (n *Node) resume(ctx context.Context) bool {
+	for len(n.opt.Resume) > 0 {
+		r := n.Propose(ctx, []command.Request{{Commands: []command.Args{n.opt.Resume}}})[0]
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case r.Err != nil:
+			n.log.Warn("a new leader could not take up the time", "err", r.Err)
+			continue
+		}
+		if err := r.Replies[0].Err(); err != nil {
+			n.log.Error("a new leader could not take up the time", "err", err)
+		}
+		return true
+	}
+	return true
 }
 
 func (n *Node) due() bool {

@@ -35,6 +35,7 @@ const (
 	callState     = "state"
 	callRemove    = "remove"
 	callTransfer  = "transfer"
+	callBroadcast = "broadcast"
 )
 
 // memberInfo is a member's document in system:members.

@@ -29,22 +29,23 @@ type Node struct {
 
 	selfMu sync.Mutex // guards opt.HTTP and opt.RESP
 
-	machine             // the state machine, its table and its log
-	raft     *raft.Raft // and the rest: from start on
-	notify   chan bool
-	streams  *raftStreams
-	trans    *raft.NetworkTransport
-	port     *port
-	calls    *callClient
-	book     *addressBook
-	routes   *routes
-	lead     leadership
-	clock    *leaderClock
-	pending  *pending
-	inbox    *inbox
-	batcher  *batcher
-	applied  applied
-	watchers *watchers
+	machine               // the state machine, its table and its log
+	raft       *raft.Raft // and the rest: from start on
+	notify     chan bool
+	streams    *raftStreams
+	trans      *raft.NetworkTransport
+	port       *port
+	calls      *callClient
+	book       *addressBook
+	routes     *routes
+	lead       leadership
+	clock      *leaderClock
+	pending    *pending
+	inbox      *inbox
+	batcher    *batcher
+	applied    applied
+	watchers   *watchers
+	broadcasts *broadcasts
 
 	reads       readIndexer // for readers on this member
 	leaderRound readIndexer // for followers, while this member leads
@@ -119,6 +120,7 @@ func open(opts Options, id Identity) (*Node, error) {
 		routes:     newRoutes(),
 		inbox:      newInbox(),
 		watchers:   newWatchers(),
+		broadcasts: newBroadcasts(),
 		readTime:   newReadTime(),
 		complaints: newRecentTexts(),
 		joins:      make(chan struct{}, joinsAtOnce),
@@ -215,6 +217,7 @@ func (n *Node) openPort(ln net.Listener) {
 		callState:     n.answerState,
 		callRemove:    n.answerRemove,
 		callTransfer:  n.answerTransfer,
+		callBroadcast: n.answerBroadcast,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.log)
 	n.port.serve[protoRaft] = n.streams.serve

@@ -72,6 +72,7 @@ func (s *server) open(httpAddr, respAddr string) error {
 	opts := s.o.memberOptions(Table())
 	opts.Metrics = s.metrics
 	opts.HTTP, opts.RESP = s.o.publicURL(httpAddr), respAddr
+	opts.Resume = core.SystemResume{}.Args()
 	opts.Tick = core.SystemTick{Limit: tickLimit}.Args()
 	opts.Due = s.due
 	var err error

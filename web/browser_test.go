@@ -36,10 +36,11 @@ var shop = [][]string{
 
 // member is one node, in this process.
 type member struct {
-	t    *testing.T
-	o    server.Options
-	url  string
-	stop func()
+	t     *testing.T
+	o     server.Options
+	url   string
+	setup string // the one-time token
+	stop  func()
 }
 
 func startMember(t *testing.T) *member {
@@ -48,9 +49,11 @@ func startMember(t *testing.T) *member {
 		Dir: t.TempDir(), HTTP: "127.0.0.1:0", RESP: "127.0.0.1:0", Cluster: freeAddress(t),
 		Demo: "demo", Seed: shop, NoRateLimits: true, Log: slog.New(slog.DiscardHandler),
 	}}
-	if _, err := server.Form(context.Background(), m.o); err != nil {
+	formed, err := server.Form(context.Background(), m.o)
+	if err != nil {
 		t.Fatal(err)
 	}
+	m.setup = formed.SetupToken
 	m.start()
 	t.Cleanup(func() { m.stop() })
 	return m
@@ -111,6 +114,25 @@ func TestFirstChatInTheDemoShop(t *testing.T) {
 		Login: "alice", Password: "parlor-demo",
 		Typing: true, Restart: m.restart, Pictures: pictures(),
 	})
+}
+
+// TestOwnerSetsUp: the link that a new server prints, its form, and the console
+// after it, with the line that the owner is to paste.
+func TestOwnerSetsUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser")
+	}
+	m := startMember(t)
+	owner := webtest.Open(t).Tab("the owner")
+	owner.Go(m.url + "/console/#setup=" + m.setup)
+	for _, field := range [][2]string{{"siteName", "My shop"}, {"site", "shop"}, {"name", "Olga"}, {"login", "olga"}, {"password", "correct horse"}} {
+		owner.Type(owner.Page, "[name="+field[0]+"]", field[1])
+	}
+	owner.Enter()
+	owner.Until("to be online", owner.Page, `document.querySelector(".status select")?.value === "online" && location.hash === ""`)
+	owner.Until("the snippet", owner.Page, fmt.Sprintf(`document.querySelector("pre")?.innerText === %q`, `<script async src="`+m.url+`/w/shop.js"></script>`))
+	owner.Picture(pictures(), "owner")
+	owner.Clean()
 }
 
 // TestWidgetOnACustomersPage: the snippet with several hosts, of which the first

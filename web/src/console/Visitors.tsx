@@ -18,7 +18,15 @@ export function Visitors({ desk, view }: { desk: Desk; view: View }) {
       <h2>
         {t("visitors")} <b class="count">{all.length}</b>
       </h2>
-      {view.ready && all.length === 0 && <p class="soft">{t("visitors.none")}</p>}
+      {view.ready && all.length === 0 && (
+        <div class="empty">
+          <p>{t("visitors.none")}</p>
+          <p class="soft">{t("visitors.snippet")}</p>
+          <pre tabIndex={0}>
+            <code>{`<script async src="${location.origin}/w/${view.me.site}.js"></script>`}</code>
+          </pre>
+        </div>
+      )}
       {all.length > 0 && (
         <table>
           <thead>

@@ -15,6 +15,7 @@ const (
 	keyVisitorsDue = "system:visitors:due" // zset
 	keyTokenKey    = "secret:token_key"    // string
 	keySetup       = "secret:setup"        // string
+	prefixSecret   = "secret:"             // hidden from clients
 	prefixSession  = "secret:session:"     // hash
 	prefixPassword = "secret:agent:"       // hash
 	prefixVisitor  = "visitor:"            // hash
@@ -25,7 +26,6 @@ const (
 )
 
 func keySite(site string) string                   { return prefixSite + site }
-func keyConfig(site, kind string) string           { return prefixSite + site + ":config:" + kind }
 func keySiteDepartments(site string) string        { return prefixSite + site + ":departments" }
 func keySiteAgents(site string) string             { return prefixSite + site + ":agents" }
 func keySiteVisitors(site string) string           { return prefixSite + site + ":visitors" }
@@ -55,6 +55,15 @@ func keyQueue(id string) string            { return prefixDept + id + ":queue" }
 
 func keySession(sha256 string) string { return prefixSession + sha256 }
 func keyPassword(agent string) string { return prefixPassword + agent }
+
+// keyConfig holds the config objects of a kind. Webhooks hold the secrets that
+// deliveries are signed with, so no client reads them.
+func keyConfig(site, kind string) string {
+	if kind == kindWebhooks {
+		return prefixSecret + prefixSite + site + ":config:" + kind
+	}
+	return prefixSite + site + ":config:" + kind
+}
 
 // EventsKey is the stream of a site's events: what to look for in the keys
 // that a batch touched.

@@ -48,8 +48,10 @@ func (s *Site) set(name, value string) {
 
 // ConfigKinds are the kinds of config objects of a site.
 func ConfigKinds() []string {
-	return []string{"campaigns", "segments", "campaign_rules", "routes", "invitations", "webhooks"}
+	return []string{"campaigns", "segments", "campaign_rules", "routes", "invitations", kindWebhooks}
 }
+
+const kindWebhooks = "webhooks"
 
 // ConfigDocument is one config object.
 type ConfigDocument struct {

@@ -245,14 +245,33 @@ func runSiteConfig(c *command.Call, args []string) (command.Reply, error) {
 		if err != nil || !ok {
 			return command.Null(), err
 		}
-		return command.Bulk(doc.Document), nil
+		return command.Bulk(shown(args[2], doc)), nil
 	case 3:
 		docs, err := SiteConfig(c.Tx, args[1], args[2])
 		var elems []command.Reply
 		for _, doc := range docs {
-			elems = append(elems, command.BulkString(doc.ID), command.Bulk(doc.Document))
+			elems = append(elems, command.BulkString(doc.ID), command.Bulk(shown(args[2], doc)))
 		}
 		return command.Map(elems...), err
 	}
 	return command.Reply{}, command.ErrSyntax
+}
+
+// shown is a config object as clients of the store see it: without the secrets
+// that webhooks are signed with.
+func shown(kind string, doc ConfigDocument) []byte {
+	if kind != kindWebhooks {
+		return doc.Document
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(doc.Document, &fields); err != nil {
+		return nil
+	}
+	delete(fields, "secret")
+	delete(fields, "previous_secret")
+	out, err := json.Marshal(fields)
+	if err != nil {
+		return nil
+	}
+	return out
 }

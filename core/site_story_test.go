@@ -11,6 +11,7 @@ import (
 	"github.com/parlorchat/parlor/core/coretest"
 	"github.com/parlorchat/parlor/rules"
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 func TestNewSiteHasItsCampaign(t *testing.T) {
@@ -89,6 +90,35 @@ func TestConfigObjectsHaveRevisions(t *testing.T) {
 	bad("segments", "vip", `{"id":"other","name":"x","when":{}}`, "id is not")
 	bad("webhooks", "crm", `{"url":"nowhere"}`, "url")
 	w.fails(core.CodeNotFound, "site", core.SiteSet{Site: "none", Kind: "segments", ID: "vip", Document: []byte(`{"name":"x","when":{}}`)}.Args())
+}
+
+func TestWebhookSecretsAreForThePipelineOnly(t *testing.T) {
+	w := newWorld(t)
+	doc := `{"url":"https://crm.example/hook","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw","events":["chat.created"],"enabled":true}`
+	w.ok(core.SiteSet{Site: "shop", Kind: "webhooks", ID: "crm", Document: []byte(doc)}.Args())
+
+	// Whoever reads the store sees the endpoint without its secret …
+	for _, args := range []command.Args{
+		command.New("SITE.CONFIG", "shop", "webhooks"),
+		command.New("SITE.CONFIG", "shop", "webhooks", "crm"),
+	} {
+		r := w.ok(args)
+		text := r.Text()
+		for _, e := range r.Elems {
+			text += e.Text()
+		}
+		if !strings.Contains(text, "crm.example") || strings.Contains(text, "whsec") {
+			t.Errorf("%s answers %s", args, text)
+		}
+	}
+	if typ := w.View().Type([]byte("site:shop:config:webhooks")); typ != keyspace.None {
+		t.Error("the documents are where clients may read them")
+	}
+	// … and who delivers has it.
+	got, ok, err := core.GetConfig(w.View(), "shop", "webhooks", "crm")
+	if err != nil || !ok || !strings.Contains(string(got.Document), "whsec_") {
+		t.Errorf("%s %v %v", got.Document, ok, err)
+	}
 }
 
 func TestEventsAreNumberedWithoutGaps(t *testing.T) {

@@ -31,6 +31,7 @@ type Status struct {
 	FailureTolerance int      `json:"failure_tolerance"` // members that may fail now without harm
 	Members          []Member `json:"members"`
 	Disk             Disk     `json:"disk"`
+	DataBytes        int64    `json:"data_bytes"` // used part of the table's file
 	OverlayBytes     int64    `json:"overlay_bytes"`
 	Checkpoint       uint64   `json:"checkpoint"` // index of the last one on disk
 }
@@ -90,28 +91,40 @@ func (n *Node) stateOf(ctx context.Context, id string) *memberState {
 	return st
 }
 
-// Status tells how the member and the group are. It asks the other members and
-// waits a second for them at most.
-func (n *Node) Status(ctx context.Context) Status {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
+// Local tells how the member is, and what it knows of the group by itself: it
+// asks nobody. Of the members it has no more than ids and addresses.
+func (n *Node) Local() Status {
 	me := n.state()
 	checkpoint, _ := n.db.Checkpointed()
 	s := Status{
 		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version,
 		Role: n.role(), Leader: n.routes.get().leader,
 		Term: me.Term, Last: me.LastIndex, Commit: me.Commit, Applied: me.Applied, StateHash: me.StateHash,
-		Clock: n.readClock(), Disk: diskOf(n.opt.Dir), OverlayBytes: n.db.OverlayBytes(), Checkpoint: checkpoint.Index,
+		Clock: n.readClock(), Disk: diskOf(n.opt.Dir), DataBytes: n.db.Stats().FileBytes,
+		OverlayBytes: n.db.OverlayBytes(), Checkpoint: checkpoint.Index,
 	}
 	s.Ready = s.Leader != "" && s.Applied > 0
-	s.Members = n.members(ctx, s.Leader)
-	reachable := 0
-	for _, m := range s.Members {
+	for _, srv := range n.servers() {
+		m := Member{ID: string(srv.ID), Cluster: string(srv.Address), Voter: srv.Suffrage == raft.Voter, Leader: string(srv.ID) == s.Leader}
 		if m.Voter {
 			s.Voters++
-			if m.Reachable {
-				reachable++
-			}
+		}
+		s.Members = append(s.Members, m)
+	}
+	return s
+}
+
+// Status tells how the member and the group are. It asks the other members and
+// waits a second for them at most.
+func (n *Node) Status(ctx context.Context) Status {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	s := n.Local()
+	n.ask(ctx, s.Members)
+	reachable := 0
+	for _, m := range s.Members {
+		if m.Voter && m.Reachable {
+			reachable++
 		}
 	}
 	s.FailureTolerance = max(0, reachable-(s.Voters/2+1))
@@ -134,13 +147,12 @@ func (n *Node) role() string {
 	return "follower"
 }
 
-func (n *Node) members(ctx context.Context, leader string) []Member {
-	servers := n.servers()
-	out := make([]Member, len(servers))
+// ask fills in what the group has written down of its members, and what each
+// says of itself.
+func (n *Node) ask(ctx context.Context, members []Member) {
 	var asking sync.WaitGroup
-	for i, srv := range servers {
-		m := &out[i]
-		*m = Member{ID: string(srv.ID), Cluster: string(srv.Address), Voter: srv.Suffrage == raft.Voter, Leader: string(srv.ID) == leader}
+	for i := range members {
+		m := &members[i]
 		var info memberInfo
 		if json.Unmarshal(n.field(membersKey, m.ID), &info) == nil {
 			m.Name, m.HTTP, m.RESP, m.Version = info.Name, info.HTTP, info.RESP, info.Version
@@ -153,13 +165,12 @@ func (n *Node) members(ctx context.Context, leader string) []Member {
 	}
 	asking.Wait()
 	furthest := uint64(0)
-	for i := range out {
-		furthest = max(furthest, out[i].Applied)
+	for _, m := range members {
+		furthest = max(furthest, m.Applied)
 	}
-	for i := range out {
-		if out[i].Reachable {
-			out[i].Lag = furthest - out[i].Applied
+	for i := range members {
+		if members[i].Reachable {
+			members[i].Lag = furthest - members[i].Applied
 		}
 	}
-	return out
 }

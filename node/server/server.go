@@ -173,9 +173,11 @@ func (s *server) openHTTP(door net.Listener) error {
 }
 
 func (s *server) openRESP(door net.Listener) {
-	s.resp = resp.NewOn(door, resp.Config{
-		Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus,
-	}, s.member, s.log)
+	config := resp.Config{Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus}
+	for _, notice := range config.Notices() {
+		s.log.Warn(notice)
+	}
+	s.resp = resp.NewOn(door, config, s.member, s.log)
 	go func() { s.report(s.resp.Serve()) }()
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/parlorchat/parlor/core"
@@ -11,10 +10,10 @@ import (
 
 // respStatus is what INFO and ROLE show of the member.
 func (s *server) respStatus() resp.Status {
-	st := s.member.Status(context.Background())
+	st := s.member.Local()
 	out := resp.Status{
 		NodeID: st.NodeID, Role: st.Role, Leader: st.Leader, Term: st.Term, Commit: st.Commit,
-		Applied: st.Applied, StateHash: st.StateHash, Members: len(st.Members),
+		Applied: st.Applied, StateHash: st.StateHash, Members: len(st.Members), DiskBytes: st.DataBytes,
 	}
 	_ = s.member.View(func(tx *keyspace.Tx) error {
 		epoch, err := core.Epoch(tx)

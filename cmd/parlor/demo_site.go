@@ -14,7 +14,7 @@ func demoSite() [][]string {
 		{"AGENT.CREATE", "alice", "demo", "NAME", "Alice", "PASSWORD", demoPassword, "ROLE", "admin", "MAX-CHATS", "5", "DEPARTMENTS", "sales"},
 		{"AGENT.CREATE", "bob", "demo", "NAME", "Bob", "PASSWORD", demoPassword, "MAX-CHATS", "5", "DEPARTMENTS", "sales"},
 		{"SITE.SET", "demo", "campaigns", "default", `{
-			"id": "default", "name": "Shop", "language": "en",
+			"id": "default", "name": "Shop",
 			"button": {"text": "Chat with us", "color": "#0b6bcb", "position": "bottom-right"},
 			"window": {"title": "Demo shop", "greeting": "Hello! How can we help?", "color": "#0b6bcb"},
 			"prechat": {"enabled": true, "fields": [
@@ -26,7 +26,7 @@ func demoSite() [][]string {
 				{"id": "email", "type": "email", "label": "E-mail", "required": true},
 				{"id": "question", "type": "textarea", "label": "Message", "required": true}]}}`, "REV", "1"},
 		{"SITE.SET", "demo", "campaigns", "vip", `{
-			"id": "vip", "name": "Valued customers", "language": "en",
+			"id": "vip", "name": "Valued customers",
 			"button": {"text": "Your personal line", "color": "#7a3fb8", "position": "bottom-right"},
 			"window": {"title": "Personal service", "greeting": "Welcome back! We will be right with you.", "color": "#7a3fb8"},
 			"prechat": {"enabled": false, "fields": []},

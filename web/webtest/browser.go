@@ -32,10 +32,7 @@ type Browser struct {
 // is none.
 func Open(t *testing.T) *Browser {
 	t.Helper()
-	path := find()
-	if path == "" {
-		t.Skip("no browser: install chromium (or google-chrome) to run this test")
-	}
+	path := Need(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(t.TempDir()),
@@ -62,6 +59,17 @@ func Open(t *testing.T) *Browser {
 		t.Fatalf("starting %s: %v", path, err)
 	}
 	return &Browser{t: t, ctx: ctx}
+}
+
+// Need skips the test where there is no browser, and gives the path of the one
+// there is.
+func Need(t *testing.T) string {
+	t.Helper()
+	path := find()
+	if path == "" {
+		t.Skip("no browser: install chromium (or google-chrome) to run this test")
+	}
+	return path
 }
 
 func find() string {

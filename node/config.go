@@ -81,7 +81,7 @@ type Timing struct {
 	Heartbeat   time.Duration // silence before a follower asks for an election; default 1 s
 	Election    time.Duration // … and a candidate for another one; default 1 s
 	LeaderLease time.Duration // silence of the majority before a leader steps down; default 500 ms
-	Commit      time.Duration // longest time before followers hear what is committed; default 5 ms
+	Commit      time.Duration // before followers hear again what is committed, in case they missed it; default 50 ms
 	Propose     time.Duration // longest wait for a write or a read index; default 10 s
 	Tick        time.Duration // between looks at what is due; default 1 s
 	Stable      time.Duration // how long a new member must keep up to get a vote; default 3 s
@@ -130,7 +130,7 @@ func (t Timing) withDefaults() Timing {
 	orDefault(&t.Heartbeat, time.Second)
 	orDefault(&t.Election, max(time.Second, t.Heartbeat))
 	orDefault(&t.LeaderLease, t.Heartbeat/2)
-	orDefault(&t.Commit, 5*time.Millisecond)
+	orDefault(&t.Commit, 50*time.Millisecond)
 	orDefault(&t.Propose, 10*time.Second)
 	orDefault(&t.Tick, time.Second)
 	orDefault(&t.Stable, 3*time.Second)

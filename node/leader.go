@@ -151,6 +151,7 @@ func (n *Node) takeOffice(term uint64) {
 	}
 	n.log.Info("leading the group", "term", term, "index", future.Index())
 	n.lead.begin(term, future.Index())
+	n.trans.commit(future.Index(), term)
 	if n.raft.State() != raft.Leader || n.raft.CurrentTerm() != term {
 		n.lead.end() // it was lost between the look and the beginning
 	}

@@ -136,8 +136,12 @@ func (m *machine) openState(n *Node) error {
 // observe hears from the state machine, on the apply goroutine, when readers
 // can see the effects of the log up to index.
 func (n *Node) observe(index uint64, touched []string) {
-	n.readTime.advance(n.db.State().Clock)
+	st := n.db.State()
+	n.readTime.advance(st.Clock)
 	n.applied.reach(index)
+	if n.IsLeader() && n.raft.LastIndex() == st.Index {
+		n.trans.commit(st.Index, st.Term) // no later entry is going to say it
+	}
 	n.watchers.tell(touched)
 	if touched == nil {
 		n.pending.skipped()

@@ -33,7 +33,7 @@ type Node struct {
 	raft       *raft.Raft // and the rest: from start on
 	notify     chan bool
 	streams    *raftStreams
-	trans      *raft.NetworkTransport
+	trans      *raftTransport
 	port       *port
 	calls      *callClient
 	book       *addressBook
@@ -203,14 +203,14 @@ func (n *Node) start(context.Context) error {
 // openPort prepares the cluster port and what is served there.
 func (n *Node) openPort(ln net.Listener) {
 	n.streams = newRaftStreams(n.guard, n.id.Cluster)
-	n.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.trans = newRaftTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: n.book,
 		Logger:                newRaftLog(n.log, "raft-net"),
 		Stream:                n.streams,
 		MaxPool:               3,
 		MaxRPCsInFlight:       1, // pipelining has an open deadlock and gains nothing with batches
 		Timeout:               10 * time.Second,
-	})
+	}))
 	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
 		callReadIndex: n.answerReadIndex,
 		callAnnounce:  n.answerAnnounce,

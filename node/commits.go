@@ -1,0 +1,137 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// raftTransport is raft's transport. Besides, it tells followers at once what
+// is committed: raft itself does so with the next entries, or after
+// Timing.Commit if none follow, and a follower's clients wait for that.
+//
+// What it sends is what raft would send then: an append without entries, after
+// the last entry that the follower has taken from this leader in this term.
+// That entry is in both logs, and so is all before it. The commit index in it
+// is never above that entry: raft's receiver limits it only by the end of its
+// log, which another leader may have written. So whenever it arrives, late or
+// after others, it says nothing wrong: in another term it is refused, and a
+// commit index that is not news changes nothing. A leader that has lost its
+// office unawares only repeats what was true.
+type raftTransport struct {
+	transport
+
+	mu        sync.Mutex
+	peers     map[raft.ServerID]*follower
+	committed position // the last that is worth telling
+}
+
+// transport is what raft asks of a *raft.NetworkTransport.
+type transport interface {
+	raft.Transport
+	raft.WithPreVote
+	raft.WithClose
+}
+
+// position is an entry of the log.
+type position struct{ index, term uint64 }
+
+// follower is what this leader knows of another member's log, in one term.
+type follower struct {
+	base    raft.AppendEntriesRequest // without entries, as of its last append
+	target  raft.ServerAddress
+	matched position // its last entry that is known to be this leader's
+	told    uint64   // commit index that it was sent, or is being sent
+	telling bool
+}
+
+func newRaftTransport(t transport) *raftTransport {
+	return &raftTransport{transport: t, peers: map[raft.ServerID]*follower{}}
+}
+
+// AppendEntries is part of raft.Transport.
+func (t *raftTransport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if args.PrevLogEntry == 0 && len(args.Entries) == 0 { // a heartbeat
+		return t.transport.AppendEntries(id, target, args, resp)
+	}
+	t.sending(id, target, args)
+	err := t.transport.AppendEntries(id, target, args, resp)
+	if err == nil && resp.Success && resp.Term == args.Term {
+		t.taken(id, args)
+	}
+	return err
+}
+
+// sending notes what goes to a follower. A new term begins with nothing known.
+func (t *raftTransport) sending(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.peers[id]
+	if f == nil || f.base.Term != args.Term {
+		f = &follower{base: raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term, Leader: args.Leader}}
+		t.peers[id] = f
+	}
+	f.target = target
+	f.told = max(f.told, args.LeaderCommitIndex)
+}
+
+// taken notes what a follower has in its log now.
+func (t *raftTransport) taken(id raft.ServerID, args *raft.AppendEntriesRequest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.peers[id]
+	if f == nil || f.base.Term != args.Term {
+		return
+	}
+	last := position{args.PrevLogEntry, args.PrevLogTerm}
+	if n := len(args.Entries); n > 0 {
+		last = position{args.Entries[n-1].Index, args.Entries[n-1].Term}
+	}
+	if last.index > f.matched.index {
+		f.matched = last
+	}
+	t.tell(id, f)
+}
+
+// commit has the followers hear that an entry is committed, given by its
+// index and its term. It must be this member's state machine that says so,
+// and no entry after it should be on its way, which would say it for free.
+func (t *raftTransport) commit(index, term uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.committed = position{index, term}
+	for id, f := range t.peers {
+		t.tell(id, f)
+	}
+}
+
+// tell sends news to a follower, if there are any; the caller holds mu.
+// Entries of the term in which this leader filled the follower's log are its
+// own, and what is committed by one of them is committed in that log.
+func (t *raftTransport) tell(id raft.ServerID, f *follower) {
+	if f.telling || f.base.Term != t.committed.term {
+		return
+	}
+	index := min(t.committed.index, f.matched.index)
+	if index <= f.told {
+		return
+	}
+	f.told, f.telling = index, true
+	args := f.base
+	args.PrevLogEntry, args.PrevLogTerm = f.matched.index, f.matched.term
+	args.LeaderCommitIndex = index
+	go t.send(id, f.target, f, &args)
+}
+
+// send does not look at the answer: if it was lost, raft says it again after
+// Timing.Commit, and a newer term shows in the next heartbeat.
+func (t *raftTransport) send(id raft.ServerID, target raft.ServerAddress, f *follower, args *raft.AppendEntriesRequest) {
+	var resp raft.AppendEntriesResponse
+	_ = t.transport.AppendEntries(id, target, args, &resp)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.telling = false
+	if t.peers[id] == f {
+		t.tell(id, f)
+	}
+}

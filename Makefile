@@ -34,7 +34,7 @@ differential: ## a million random commands against a real redis-server
 	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis -run Differential -timeout 60m -v
 
 transcript: ## run the first chat on three real nodes and write docs/first-chat.md
-	PARLOR_TRANSCRIPT=../../docs/first-chat.md go test ./cmd/parlor -run TestFirstChat -count=1 -v
+	PARLOR_TRANSCRIPT=../../docs/first-chat.md go test ./cmd/parlor -run 'TestFirstChat$$' -count=1 -v
 
 bench: ## Go benchmarks of the store, the state machine and the rules
 	go test -run '^$$' -bench . -benchmem ./storage/... ./raftfsm ./rules ./resp

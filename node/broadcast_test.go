@@ -3,6 +3,7 @@ package node
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -54,10 +55,10 @@ func TestABroadcastReachesTheOthersAndNotOneself(t *testing.T) {
 		t.Error("who stopped listening heard more")
 	}
 	// Too long for a broadcast: not sent at all, and what follows is.
-	g.members[1].Broadcast("typing", make([]byte, broadcastLimit+1))
+	g.members[1].Broadcast("typing", make([]byte, BroadcastLimit+1))
 	g.members[1].Broadcast("typing", []byte("short"))
 	g.wait("the short one", func() bool { return ears[0].has("short") })
-	if ears[0].has(string(make([]byte, broadcastLimit+1))) {
+	if ears[0].has(string(make([]byte, BroadcastLimit+1))) {
 		t.Error("a payload over the limit was sent")
 	}
 }
@@ -108,5 +109,77 @@ func TestANewLeaderResumesBeforeItTicks(t *testing.T) {
 		if m != nil && get(t, m, "early") != "" {
 			t.Error("a leader ticked before it had resumed")
 		}
+	}
+}
+
+// What one member says is heard in its order, whatever the sizes.
+func TestBroadcastsKeepTheirOrder(t *testing.T) {
+	g := form(t, 3, nil)
+	var ears [2]heard
+	for i := range ears {
+		g.members[i+1].OnBroadcast("news", ears[i].take)
+	}
+	const count = 3000
+	want := make([]string, count)
+	for i := range want {
+		want[i] = strconv.Itoa(i) + ":" + strings.Repeat("x", i%2000)
+		g.members[0].Broadcast("news", []byte(want[i]))
+	}
+	g.wait("the last word", func() bool { return ears[0].has(want[count-1]) && ears[1].has(want[count-1]) })
+	for i := range ears {
+		if !slices.Equal(ears[i].said, want) {
+			t.Errorf("member %d heard %d of %d, or not in order", i+1, len(ears[i].said), count)
+		}
+	}
+	g.members[0].Broadcast("news", make([]byte, BroadcastLimit))
+	g.wait("the longest word", func() bool { return ears[0].has(string(make([]byte, BroadcastLimit))) })
+}
+
+// A batch that comes late or again is not heard, a damaged one is refused, and
+// one of the member's next start is heard.
+func TestABroadcastIsHeardOnce(t *testing.T) {
+	n := &Node{broadcasts: newBroadcasts()}
+	var ear heard
+	n.OnBroadcast("news", ear.take)
+	sender := newBroadcasts()
+	batch := func(text string) []byte {
+		sender.queue("me", note{"news", []byte(text)})
+		return sender.batch("me")
+	}
+	first, second := batch("first"), batch("second")
+	for _, body := range [][]byte{second, first, second} {
+		if _, err := n.answerBroadcast(t.Context(), "peer", body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sender = newBroadcasts()
+	if _, err := n.answerBroadcast(t.Context(), "peer", batch("restarted")); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"second", "restarted"}; !slices.Equal(ear.said, want) {
+		t.Errorf("heard %q, want %q", ear.said, want)
+	}
+	for _, body := range [][]byte{nil, make([]byte, 15), append(batch("x"), 200), append(batch("x"), 1)} {
+		if _, err := n.answerBroadcast(t.Context(), "peer", body); err == nil {
+			t.Errorf("a damaged batch of %d bytes was taken", len(body))
+		}
+	}
+}
+
+// What waits for a member that takes nothing is bounded.
+func TestBroadcastsThatWaitAreBounded(t *testing.T) {
+	b := newBroadcasts()
+	payload := make([]byte, BroadcastLimit)
+	taken := 0
+	for range 100 {
+		if _, lost := b.queue("gone", note{"news", payload}); !lost {
+			taken++
+		}
+	}
+	if size := taken * BroadcastLimit; size > broadcastQueue || size < broadcastQueue/2 {
+		t.Errorf("%d bytes wait", size)
+	}
+	if lost := b.discard("gone"); lost != taken {
+		t.Errorf("%d were forgotten, want %d", lost, taken)
 	}
 }

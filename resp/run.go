@@ -1,7 +1,6 @@
 package resp
 
 import (
-	"context"
 	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -98,9 +97,7 @@ func (r *run) propose(items []item) {
 		return
 	}
 	began := time.Now()
-	ctx, cancel := r.s.server.requestContext()
-	results := r.s.server.store.Propose(ctx, reqs)
-	cancel()
+	results := r.s.server.store.Propose(r.s.server.requests.context(), reqs)
 	took := time.Since(began)
 	next := 0
 	for i := range items {
@@ -164,9 +161,7 @@ func (s *session) catchUp() error {
 	if s.localReads {
 		return nil
 	}
-	ctx, cancel := s.server.requestContext()
-	defer cancel()
-	return s.server.store.ReadIndex(ctx)
+	return s.server.store.ReadIndex(s.server.requests.context())
 }
 
 func needsStore(items []item) bool {
@@ -230,11 +225,6 @@ func (s *session) call(tx *keyspace.Tx, e *entry, args [][]byte) command.Reply {
 		return command.Fail(err)
 	}
 	return reply
-}
-
-// requestContext bounds how long the group may take.
-func (s *Server) requestContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.ctx, s.config.RequestTimeout)
 }
 
 // shortWalk is how many elements a read may look at while it holds up

@@ -34,6 +34,7 @@ type Server struct {
 	stopOnce sync.Once
 	ctx      context.Context // of requests; ends when Close has waited enough
 	cancel   context.CancelFunc
+	requests patience
 	conns    sync.WaitGroup // goroutines that serve clients
 	drained  chan struct{}  // closed when they have ended
 
@@ -73,6 +74,7 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 	}
 	s.stop, s.drained = make(chan struct{}), make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.requests.parent, s.requests.limit = s.ctx, config.RequestTimeout
 	s.unwatch = store.Watch(s.hub.touched)
 	return s
 }

@@ -222,9 +222,7 @@ func (s *session) execWrites(tx *transaction) error {
 	if len(sent) == 0 {
 		return nil
 	}
-	ctx, cancel := s.server.requestContext()
-	defer cancel()
-	res := s.server.store.Propose(ctx, []command.Request{req})[0]
+	res := s.server.store.Propose(s.server.requests.context(), []command.Request{req})[0]
 	switch {
 	case res.Err != nil:
 		return storeError(res.Err, command.ErrUnknownOutcome)

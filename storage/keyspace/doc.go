@@ -1,5 +1,5 @@
 // Package keyspace puts the Redis types on the rows of the ordered table:
-// strings, hashes, sets, sorted sets and streams, with expiry.
+// strings, hashes, lists, sets, sorted sets and streams, with expiry.
 //
 // A Tx is one command's window onto the keys. It turns "field f of the hash at
 // k" into rows and keeps what is derived from them: counts, the expiry index,

@@ -61,9 +61,7 @@ func (t *Tx) Rename(from, to []byte) error {
 	t.remove(o)
 	*dst = moved
 	t.save(dst)
-	if dst.typ == Stream {
-		t.touch(to)
-	}
+	t.touchNew(to, dst.typ)
 	return nil
 }
 
@@ -98,14 +96,12 @@ func (t *Tx) Copy(from []byte, db uint8, to []byte) error {
 	}
 	*dst = c
 	t.save(dst)
-	if dst.typ == Stream {
-		t.touch(to)
-	}
+	t.touchNew(to, dst.typ)
 	return nil
 }
 
 func (t *Tx) copyRows(from, to *object) {
-	first := map[Type]byte{Hash: rowHash, Set: rowSet, ZSet: rowZSet, Stream: rowStream}[from.typ]
+	first := rowsOf(from.typ)
 	prefix := appendID(nil, first, from.id)
 	type row struct{ key, value []byte }
 	var rows []row

@@ -24,6 +24,7 @@ type object struct {
 	apart bool         // the elements are in rows of their own
 	id    uint64       // what those rows are named after
 	sum   storage.Hash // over those rows
+	head  uint64       // of a list: the index of its first row
 	streamMeta
 
 	storedExpire int64
@@ -79,7 +80,10 @@ func (o *object) encode() []byte {
 	b = be.AppendUint64(b, uint64(o.count))
 	b = be.AppendUint64(b, o.sum.Hi)
 	b = be.AppendUint64(b, o.sum.Lo)
-	if o.typ == Stream {
+	switch o.typ {
+	case List:
+		b = be.AppendUint64(b, o.head)
+	case Stream:
 		b = appendStreamID(b, o.last)
 		b = appendStreamID(b, o.first)
 		b = appendStreamID(b, o.maxDeleted)
@@ -102,7 +106,7 @@ func (o *object) decode(value []byte) error {
 		return fmt.Errorf("meta row of version %d, this program knows %d", b[0], metaVersion)
 	}
 	o.typ = Type(b[1])
-	if o.typ == None || o.typ > Stream {
+	if o.typ == None || o.typ > List {
 		return fmt.Errorf("meta row of unknown type %d", b[1])
 	}
 	flags := b[2]
@@ -129,13 +133,16 @@ func (o *object) decode(value []byte) error {
 		o.body = b
 		return nil
 	}
-	if len(b) < 32 || (o.typ == Stream && len(b) < 32+streamMetaSize) {
+	if len(b) < 32 || (o.typ == Stream && len(b) < 32+streamMetaSize) || (o.typ == List && len(b) < 32+8) {
 		return errShortMeta
 	}
 	o.id = be.Uint64(b)
 	o.count = int64(be.Uint64(b[8:]))
 	o.sum = storage.Hash{Hi: be.Uint64(b[16:]), Lo: be.Uint64(b[24:])}
-	if o.typ == Stream {
+	switch o.typ {
+	case List:
+		o.head = be.Uint64(b[32:])
+	case Stream:
 		b = b[32:]
 		o.last, o.first, o.maxDeleted = readStreamID(b), readStreamID(b[16:]), readStreamID(b[32:])
 		o.added = be.Uint64(b[48:])
@@ -209,18 +216,22 @@ func (t *Tx) discard(o *object) {
 	if !o.apart {
 		return
 	}
-	var first byte
-	switch o.typ {
+	t.w.Set(appendID(nil, rowGarbage, o.id), []byte{rowsOf(o.typ)})
+}
+
+// rowsOf is the first byte of the rows that an object of a type has of its own.
+func rowsOf(typ Type) byte {
+	switch typ {
 	case Hash:
-		first = rowHash
+		return rowHash
 	case Set:
-		first = rowSet
+		return rowSet
 	case ZSet:
-		first = rowZSet
-	case Stream:
-		first = rowStream
+		return rowZSet
+	case List:
+		return rowList
 	}
-	t.w.Set(appendID(nil, rowGarbage, o.id), []byte{first})
+	return rowStream
 }
 
 // putRow sets a row of an object's own; old is its value before, if it had one.

@@ -17,6 +17,7 @@ const (
 	rowSet     = 'e' // <object 8><place 6><member> → ""
 	rowZSet    = 'z' // <object 8>'0'<place 6><member> → score 8; <object 8>'1'<score 8><member> → ""
 	rowStream  = 'x' // see stream.go and group.go
+	rowList    = 'l' // <object 8><index 8> → element
 	rowGarbage = 'g' // <object 8> → first bytes of the rows to remove
 )
 

@@ -55,6 +55,7 @@ const (
 	Set
 	ZSet
 	Stream
+	List
 )
 
 // String gives the name that TYPE answers.
@@ -70,6 +71,8 @@ func (t Type) String() string {
 		return "zset"
 	case Stream:
 		return "stream"
+	case List:
+		return "list"
 	}
 	return "none"
 }
@@ -129,13 +132,21 @@ func (t *Tx) DB() uint8 { return t.db }
 // Now is the Tx's time in ms since 1970.
 func (t *Tx) Now() int64 { return t.now }
 
-// Touched gives the keys of streams that got entries, appeared under another
-// name or went away since the last call (for whoever waits for them), and
-// forgets them. A key may stand more than once.
+// Touched gives the keys of streams, lists and sorted sets that got entries,
+// elements or members or appeared under another name, and of streams that went
+// away, since the last call (for whoever waits for them), and forgets them. A
+// key may stand more than once.
 func (t *Tx) Touched() []string {
 	out := t.touched
 	t.touched = nil
 	return out
+}
+
+// touchNew touches a key at which a whole value has appeared.
+func (t *Tx) touchNew(key []byte, typ Type) {
+	if typ == Stream || typ == List || typ == ZSet {
+		t.touch(key)
+	}
 }
 
 func (t *Tx) touch(key []byte) {

@@ -92,6 +92,9 @@ func (v *verifier) body(o *object) {
 			_, rest = cut(rest)
 		case Set:
 			element, rest = cut(rest)
+		case List:
+			_, rest = cut(rest)
+			continue // the same element may stand again
 		case ZSet:
 			var s Scored
 			s, rest = cutScored(rest)
@@ -157,6 +160,13 @@ func (v *verifier) apart(o *object) {
 		if scores != n {
 			v.fail("key %q: %d members, %d in the order", o.key(), n, scores)
 		}
+	case List:
+		each(rowList, func(k, _ []byte) {
+			if len(k) != listHead+8 || binary.BigEndian.Uint64(k[listHead:]) != o.head+uint64(n) {
+				v.fail("key %q: row %q is not the list's next, index %d", o.key(), k, n)
+			}
+			n++
+		})
 	case Stream:
 		n = v.stream(o, each)
 	default:
@@ -250,7 +260,7 @@ func (v *verifier) indexes() {
 
 // orphans looks for rows that belong to no key and are not garbage.
 func (v *verifier) orphans() {
-	for _, first := range []byte{rowHash, rowSet, rowZSet, rowStream} {
+	for _, first := range []byte{rowHash, rowSet, rowZSet, rowStream, rowList} {
 		v.rows.Ascend([]byte{first}, []byte{first + 1}, func(k, _ []byte) bool {
 			if len(k) < 9 {
 				v.fail("row %q is too short", k)

@@ -64,6 +64,9 @@ func (t *Tx) ZAddAll(key []byte, members []Scored) (added int64, err error) {
 	if changed {
 		t.save(o)
 	}
+	if o.count != before {
+		t.touch(key)
+	}
 	return o.count - before, nil
 }
 

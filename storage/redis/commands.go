@@ -17,6 +17,8 @@ func Commands() []command.Spec {
 		{"hash", "hash", hashCommands()},
 		{"set", "set", setCommands()},
 		{"sorted-set", "sortedset", zsetCommands()},
+		{"sorted-set", "sortedset", blockingZSetCommands()},
+		{"list", "list", listCommands()},
 		{"stream", "stream", streamCommands()},
 	} {
 		for _, c := range g.commands {

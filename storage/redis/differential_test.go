@@ -40,6 +40,8 @@ func (d *duel) run(args []string) {
 		d.random(args)
 	case "SCAN", "SSCAN", "HSCAN", "ZSCAN":
 		d.scan(args)
+	case "BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP":
+		d.compare(args, d.ours.do(args...), d.unwaiting(args))
 	case "XADD":
 		d.add(args)
 	default:
@@ -82,6 +84,9 @@ func (d *duel) normal(args []string, r command.Reply) command.Reply {
 		s := string(r.Str)
 		if s == keyspace.ErrValueTooLarge.Error() {
 			s = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+		}
+		if s == "ERR timeout is out of range" { // 7.0 overflows
+			s = "ERR timeout is negative"
 		}
 		return command.Reply{Kind: r.Kind, Str: []byte(strings.NewReplacer("\r", " ", "\n", " ").Replace(s))}
 	}
@@ -242,6 +247,18 @@ func (d *duel) add(args []string) {
 	d.compare(args, mine, d.theirs.do(d.t, theirs...))
 }
 
+// unwaiting runs a command on the real server in a transaction, where it does
+// not wait.
+func (d *duel) unwaiting(args []string) command.Reply {
+	d.theirs.do(d.t, "MULTI")
+	queued := d.theirs.do(d.t, args...)
+	done := d.theirs.do(d.t, "EXEC")
+	if queued.Kind == command.KindError {
+		return queued
+	}
+	return done.Elems[0]
+}
+
 // settle compares everything there is.
 func (d *duel) settle() {
 	if err := d.ours.state.Verify(); err != nil {
@@ -261,6 +278,8 @@ func (d *duel) settle() {
 			d.run([]string{"SMEMBERS", key})
 		case "zset":
 			d.run([]string{"ZRANGE", key, "0", "-1", "WITHSCORES"})
+		case "list":
+			d.run([]string{"LRANGE", key, "0", "-1"})
 		case "stream":
 			d.run([]string{"XINFO", "STREAM", key, "FULL", "COUNT", "0"})
 		}

@@ -1,5 +1,5 @@
 // Package redis has the commands that Redis has, on the keyspace: strings,
-// keys, hashes, sets, sorted sets and streams.
+// keys, hashes, lists, sets, sorted sets and streams.
 //
 // Behaviour, replies and error texts are those of Redis 7.0; docs/redis.md
 // lists where they differ on purpose, and a test runs random commands against

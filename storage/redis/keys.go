@@ -380,6 +380,8 @@ func encoding(c *command.Call, key []byte, t keyspace.Type) string {
 		return "raw"
 	case t == keyspace.Stream:
 		return "stream"
+	case t == keyspace.List:
+		return "quicklist"
 	case c.Inlined(key):
 		return "listpack"
 	case t == keyspace.ZSet:

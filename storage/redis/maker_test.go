@@ -42,6 +42,12 @@ var templates = []string{
 	"ZUNIONSTORE $Z 2 $Z $Y [ WEIGHTS $W $W ] [ AGGREGATE SUM|MIN|MAX ]", "ZINTERSTORE $Z 2 $Z $Y [ AGGREGATE SUM|MIN|MAX ]", "ZDIFFSTORE $Z 2 $Z $Y",
 	"ZINTERCARD 2 $Z $Y [ LIMIT $j ]", "ZRANDMEMBER $Z [ $j [ WITHSCORES ] ]", "ZSCAN $Z $G",
 
+	"LPUSH $l { $V }", "RPUSH $l { $M }", "RPUSH $l { $M } $m $m $m $m", "LPUSH $l { $M } $m $m $m", "LPUSHX $l { $V }", "RPUSHX $l { $M }", "LPOP $l [ $j ]", "RPOP $l [ $j ]", "LLEN $l",
+	"LRANGE $l $J $J", "LRANGE $l 0 -1", "LINDEX $l $J", "LSET $l $J $V", "LINSERT $l BEFORE|AFTER $M $V", "LREM $l $b $M", "LTRIM $l $b $J", "LTRIM $l 0 $R",
+	"LPOS $l $M [ RANK $b ] [ COUNT $j ] [ MAXLEN $R ]", "LMOVE $l $l LEFT|RIGHT LEFT|RIGHT", "RPOPLPUSH $l $l", "LMPOP 2 $l $l LEFT|RIGHT [ COUNT $j ]",
+	"BLPOP $l $l $t", "BRPOP $l $t", "BLMOVE $l $l LEFT|RIGHT LEFT|RIGHT $t", "BRPOPLPUSH $l $l $t", "BLMPOP $t 2 $l $l LEFT|RIGHT [ COUNT $j ]",
+	"BZPOPMIN $Z $L $t", "BZPOPMAX $Z $t", "BZMPOP $t 2 $Z $Z MIN|MAX [ COUNT $j ]",
+
 	"XADD $Q [ NOMKSTREAM ] $E { $M $V }", "XADD $Q $* { $M $V }", "XADD $Q [ MAXLEN [ = ] $j ] $E { $M $V }", "XADD $Q MINID $E $E $M $V", "XADD $Q $E { $M $V }", "XADD $Q $U { $M $V }", "XADD $Q $U { $M $V }", "XADD $Q $U { $M $V }",
 	"XLEN $Q", "XRANGE $Q $N $N [ COUNT $j ]", "XREVRANGE $Q $N $N [ COUNT $j ]", "XDEL $Q { $E }", "XTRIM $Q MAXLEN [ = ] $R", "XTRIM $Q MINID [ = ] $E",
 	"XSETID $Q $E [ ENTRIESADDED $R ] [ MAXDELETEDID $E ]", "XREAD [ COUNT $j ] STREAMS $Q $E", "XREAD [ COUNT $j ] STREAMS $Q $Q $E $E", "XREAD STREAMS $Q $",
@@ -66,7 +72,7 @@ func (m *maker) pick(options ...string) string { return options[m.r.IntN(len(opt
 func (m *maker) argument(kind string) string {
 	n := m.r.IntN
 	pool := func(prefix string, size int) string { return prefix + strconv.Itoa(n(size)) }
-	if n(60) == 0 && strings.Contains("KHSZLYQ", kind) {
+	if n(60) == 0 && strings.Contains("KHSZLYQl", kind) {
 		kind = "A" // of another type, perhaps
 	}
 	switch kind {
@@ -82,10 +88,16 @@ func (m *maker) argument(kind string) string {
 		return pool("lex", 2)
 	case "Y":
 		return m.pick("zset0", "zset1", "zset2", "set0", "set1")
+	case "l":
+		return pool("list", 3)
+	case "b":
+		return strconv.Itoa(n(5) - 2)
+	case "t":
+		return m.pick("0", "1", "0.5", "1e3", "-1", "-0.1", "inf", "1e18", "9223372036854775", "0x10", "2.0001")
 	case "Q":
 		return pool("stream", 2)
 	case "A":
-		return m.pick(pool("string", 5), pool("hash", 3), pool("set", 4), pool("zset", 3), pool("lex", 2), pool("stream", 2), "absent")
+		return m.pick(pool("string", 5), pool("hash", 3), pool("set", 4), pool("zset", 3), pool("lex", 2), pool("stream", 2), pool("list", 3), "absent")
 	case "M":
 		return m.pick(pool("m", 12), pool("m", 12), pool("member:", 30), "", "\x00\xff\r\n")
 	case "m":

@@ -320,6 +320,11 @@ func zpop(highest bool) handler {
 }
 
 func zmpop(c *command.Call, args [][]byte) (command.Reply, error) {
+	return popFirst(c, args, nil)
+}
+
+// popFirst is ZMPOP; timeout is of BZMPOP.
+func popFirst(c *command.Call, args [][]byte, timeout []byte) (command.Reply, error) {
 	keys, rest, err := numKeys(args, 1, errNumKeys, command.ErrSyntax)
 	if err != nil {
 		return command.Reply{}, err
@@ -337,6 +342,9 @@ func zmpop(c *command.Call, args [][]byte) (command.Reply, error) {
 	}
 	if len(rest) > 1 {
 		return command.Reply{}, command.ErrSyntax
+	}
+	if err := checkWait(c, timeout); err != nil {
+		return command.Reply{}, err
 	}
 	for _, key := range keys {
 		out, err := take(c, key, n, is(rest[0], "MAX"))

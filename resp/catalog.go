@@ -20,6 +20,10 @@ type entry struct {
 	subs map[string]*entry
 	// immediate commands run even while MULTI queues the others.
 	immediate bool
+	// subscribing commands may be sent while the connection only listens.
+	subscribing bool
+	// noMulti commands are refused inside MULTI.
+	noMulti bool
 	// refusal is why the command never runs.
 	refusal error
 	// secret commands carry passwords: their arguments are shown nowhere.
@@ -40,6 +44,8 @@ type local struct {
 	immediate bool
 	refusal   error
 	secret    bool
+	// see entry
+	subscribing, noMulti bool
 }
 
 // catalog is all the commands that clients may name.
@@ -57,7 +63,7 @@ func newCatalog(table *command.Table) *catalog {
 	}
 	for _, list := range [][]local{
 		connectionCommands(), transactionCommands(), clientCommands(), serverCommands(),
-		inspectCommands(), aclCommands(), refusedCommands(),
+		pubsubCommands(), inspectCommands(), aclCommands(), refusedCommands(),
 	} {
 		for i := range list {
 			if c.byName[list[i].spec.Name] == nil {
@@ -89,12 +95,14 @@ func newStoreEntry(spec *command.Spec) *entry {
 
 func newLocalEntry(l *local, container *entry) *entry {
 	e := &entry{
-		spec:      &l.spec,
-		lower:     strings.ToLower(l.spec.Name),
-		local:     l.run,
-		immediate: l.immediate,
-		refusal:   l.refusal,
-		secret:    l.secret,
+		spec:        &l.spec,
+		lower:       strings.ToLower(l.spec.Name),
+		local:       l.run,
+		immediate:   l.immediate,
+		refusal:     l.refusal,
+		secret:      l.secret,
+		subscribing: l.subscribing,
+		noMulti:     l.noMulti,
 	}
 	if container != nil {
 		e.lower = container.lower + "|" + e.lower

@@ -93,14 +93,24 @@ func (s *session) describe() string {
 	if s.unblock.Load() != nil {
 		flags = "b"
 	}
+	if s.subscriptions() > 0 {
+		flags = "P"
+	}
 	if e := s.lastCmd.Load(); e != nil {
 		last = e.lower
 	}
+	var heard [audiences]int32
+	if c := s.hears.Load(); c != nil {
+		for kind := range heard {
+			heard[kind] = c.counts[kind].Load()
+		}
+	}
 	now := time.Now()
 	waiting := s.guard.out.waiting()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d "+
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=0 sub=%d psub=%d ssub=%d multi=%d "+
 		"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
-		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), max(now.UnixMilli()-s.lastUsed.Load(), 0)/1000, flags, queued,
+		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), max(now.UnixMilli()-s.lastUsed.Load(), 0)/1000, flags,
+		heard[byChannel], heard[byPattern], heard[byShard], queued,
 		waiting, waiting+minReadBuffer, last, defaultUser, s.proto.Load(), libName, libVer)
 }
 
@@ -140,12 +150,14 @@ func clientListFilter(args [][]byte) (func(*session) bool, error) {
 	return nil, command.ErrSyntax
 }
 
-// clientType: all connections here are normal ones.
+// clientType: connections are normal ones or subscribers.
 func clientType(name []byte) (func(*session) bool, error) {
 	switch strings.ToLower(string(name)) {
 	case "normal":
-		return func(*session) bool { return true }, nil
-	case "master", "slave", "replica", "pubsub":
+		return func(c *session) bool { return c.subscriptions() == 0 }, nil
+	case "pubsub":
+		return func(c *session) bool { return c.subscriptions() > 0 }, nil
+	case "master", "slave", "replica":
 		return func(*session) bool { return false }, nil
 	}
 	return nil, command.Errorf("ERR", "Unknown client type '"+string(cut(name, maxQuoted))+"'")

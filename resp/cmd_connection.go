@@ -45,7 +45,7 @@ func connectionCommands() []local {
 		{
 			spec: conn("PING", -1, 0, "1.0.0", "Answers, to show that the connection is alive.",
 				command.Arg{Name: "message", Type: "string", Optional: true}),
-			run: (*session).ping,
+			run: (*session).ping, subscribing: true,
 		},
 		{
 			spec: conn("ECHO", 2, 0, "1.0.0", "Answers its argument.", command.Arg{Name: "message", Type: "string"}),
@@ -53,7 +53,7 @@ func connectionCommands() []local {
 		},
 		{
 			spec: conn("QUIT", -1, command.NoAuth, "1.0.0", "Ends the connection."),
-			run:  (*session).quit, immediate: true,
+			run:  (*session).quit, immediate: true, subscribing: true,
 		},
 		{
 			spec: conn("RESET", 1, command.NoAuth, "6.2.0", "Makes the connection as if it were new."),
@@ -61,7 +61,7 @@ func connectionCommands() []local {
 				s.reset()
 				return command.Simple("RESET"), nil
 			},
-			immediate: true,
+			immediate: true, subscribing: true,
 		},
 		{
 			spec: conn("SELECT", 2, 0, "1.0.0", "Chooses the database; there is one, 0.", command.Arg{Name: "index", Type: "integer"}),
@@ -79,6 +79,9 @@ func connectionCommands() []local {
 }
 
 func (s *session) ping(args [][]byte) (command.Reply, error) {
+	if len(args) <= 2 && s.onlyListens() { // it must look like a message
+		return command.Array(command.BulkString("pong"), command.Bulk(bytes.Join(args[1:], nil))), nil
+	}
 	switch len(args) {
 	case 1:
 		return command.Simple("PONG"), nil

@@ -47,6 +47,12 @@ type Config struct {
 	// OutputLimit is how many bytes of replies may wait for a client before
 	// no more of its commands are read. Default 64 MiB.
 	OutputLimit int
+	// PubsubLimit is how many bytes may wait for a subscriber; one that does
+	// not read so much is dropped. Default 32 MiB. PubsubSoftLimit is how many
+	// may wait for longer than PubsubSoftTime. Default 8 MiB and 60 s.
+	PubsubLimit     int
+	PubsubSoftLimit int
+	PubsubSoftTime  time.Duration
 	// QueuedCommands is how many commands MULTI may queue, and QueuedBytes
 	// how many bytes they may have. Default 65536 and 64 MiB.
 	QueuedCommands int
@@ -98,6 +104,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxInline, 64<<10)
 	setDefault(&c.MaxCommand, 64<<20)
 	setDefault(&c.OutputLimit, 64<<20)
+	setDefault(&c.PubsubLimit, 32<<20)
+	setDefault(&c.PubsubSoftLimit, 8<<20)
+	setDefault(&c.PubsubSoftTime, time.Minute)
 	setDefault(&c.QueuedCommands, 65536)
 	setDefault(&c.QueuedBytes, 64<<20)
 	setDefault(&c.SlowlogThreshold, 10*time.Millisecond)

@@ -68,6 +68,10 @@ func (s *session) admit(e *entry, args [][]byte) error {
 		return errNoAuth
 	case e.spec.Is(command.Internal):
 		return command.Errorf("NOPERM", "'"+e.lower+"' is internal: only the nodes of the group may send it")
+	case !e.subscribing && s.onlyListens():
+		return errOnlyListens(e)
+	case e.noMulti && s.tx.open:
+		return errNoMulti
 	case e.refusal != nil:
 		return e.refusal
 	}

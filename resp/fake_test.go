@@ -23,6 +23,8 @@ type fakeStore struct {
 	hash     storage.Hash
 	index    uint64
 	watchers map[int]func([]string)
+	ears     []func([]byte)
+	others   []*fakeStore // who hears what is broadcast here
 
 	// What the tests set and look at.
 	proposals   [][]command.Request
@@ -130,6 +132,19 @@ func (f *fakeStore) Watch(fn func([]string)) (cancel func()) {
 		defer f.mu.Unlock()
 		delete(f.watchers, id)
 	}
+}
+
+func (f *fakeStore) Broadcast(_ string, payload []byte) {
+	for _, o := range f.others {
+		for _, fn := range o.ears {
+			fn(payload)
+		}
+	}
+}
+
+func (f *fakeStore) OnBroadcast(_ string, fn func([]byte)) (cancel func()) {
+	f.ears = append(f.ears, fn)
+	return func() {}
 }
 
 // startServer serves a fake store on a free port until the test ends.

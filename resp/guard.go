@@ -52,6 +52,7 @@ type guardConn struct {
 	readErr  error  // end of the input, found while nobody read
 
 	authenticated bool
+	patient       bool        // idleness is no reason to end: the client listens
 	ending        atomic.Bool // no more input is wanted
 	lingers       atomic.Bool // wait, at the end, until the client has read what it was sent
 	closeOnce     sync.Once
@@ -225,7 +226,7 @@ func (g *guardConn) setReadDeadline() error {
 			g.started = time.Now()
 		}
 		at = g.started.Add(g.config.CommandTimeout)
-	} else if g.config.IdleTimeout > 0 {
+	} else if g.config.IdleTimeout > 0 && !g.patient {
 		at = time.Now().Add(g.config.IdleTimeout)
 	}
 	if !g.authenticated {

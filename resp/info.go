@@ -130,6 +130,10 @@ func infoStats(s *session, f *infoFields) error {
 	f.add("total_error_replies", st.Failed.Load())
 	f.add("protocol_errors", st.ProtocolErrors.Load())
 	f.add("timed_out_connections", st.TimedOut.Load())
+	f.add("pubsub_channels", s.server.pubsub.size(byChannel))
+	f.add("pubsub_patterns", s.server.pubsub.size(byPattern))
+	f.add("pubsubshard_channels", s.server.pubsub.size(byShard))
+	f.add("client_output_buffer_limit_disconnections", st.Lagged.Load())
 	f.add("acl_access_denied_auth", st.AuthFailures.Load())
 	return nil
 }

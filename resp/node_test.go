@@ -21,8 +21,36 @@ var _ Store = (*node.Node)(nil)
 // startNode runs a group of one, with its log and table on disk.
 func startNode(t *testing.T) *node.Node {
 	t.Helper()
-	opts := node.Options{
+	opts := nodeOptions(t)
+	if _, err := node.Init(t.Context(), opts); err != nil {
+		t.Fatal(err)
+	}
+	return openNode(t, opts)
+}
+
+// startNodes runs a group of n.
+func startNodes(t *testing.T, n int) []*node.Node {
+	t.Helper()
+	opts := nodeOptions(t)
+	formed, err := node.Init(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := []*node.Node{openNode(t, opts)}
+	for len(nodes) < n {
+		opts := nodeOptions(t)
+		if _, err := node.Join(t.Context(), opts, nodes[0].Cluster(), formed.JoinToken); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, openNode(t, opts))
+	}
+	return nodes
+}
+
+func nodeOptions(t *testing.T) node.Options {
+	return node.Options{
 		Dir: filepath.Join(t.TempDir(), "data"), Cluster: "127.0.0.1:0",
+
 		Table: command.NewTable(redis.Commands(), core.Commands()),
 		Fatal: func(err error) { t.Error(err) },
 		Timing: node.Timing{
@@ -30,9 +58,12 @@ func startNode(t *testing.T) *node.Node {
 			Handover: 100 * time.Millisecond,
 		},
 	}
-	if _, err := node.Init(t.Context(), opts); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// openNode runs the member of a folder until the test ends.
+func openNode(t *testing.T, opts node.Options) *node.Node {
+	t.Helper()
+	opts.Cluster = "" // as kept in the folder
 	n, err := node.Open(opts)
 	if err != nil {
 		t.Fatal(err)

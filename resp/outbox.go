@@ -114,6 +114,12 @@ func (o *outbox) fail(err error) {
 	o.failLocked(err)
 }
 
+// drop is fail for a client that is not to get another byte.
+func (o *outbox) drop(err error) {
+	o.fail(err)
+	_ = o.conn.Close()
+}
+
 func (o *outbox) failLocked(err error) {
 	if o.err == nil {
 		o.err = err

@@ -24,11 +24,13 @@ type Server struct {
 	stats   Stats
 	slow    *slowlog
 	hub     *hub
+	pubsub  *pubsub
 	started time.Time
 
 	loopback bool // only this machine can reach the listener
 	listener net.Listener
 	unwatch  func()
+	unhear   func() // messages of other nodes
 
 	stop     chan struct{} // closed when Close is called
 	stopOnce sync.Once
@@ -75,7 +77,9 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 	s.stop, s.drained = make(chan struct{}), make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.requests.parent, s.requests.limit = s.ctx, config.RequestTimeout
+	s.pubsub = newPubsub(&s.config, &s.stats.Lagged)
 	s.unwatch = store.Watch(s.hub.touched)
+	s.unhear = store.OnBroadcast(broadcastTopic, s.hear)
 	return s
 }
 
@@ -123,6 +127,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.cancel()
 	s.unwatch()
+	s.unhear()
 	return err
 }
 
@@ -176,6 +181,7 @@ func (s *Server) welcome(conn redcon.Conn) bool {
 func (s *Server) goodbye(conn redcon.Conn, _ error) {
 	defer s.conns.Done()
 	c := conn.Context().(*session)
+	c.stopListening()
 	s.mu.Lock()
 	delete(s.sessions, c.id)
 	s.mu.Unlock()

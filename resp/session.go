@@ -40,8 +40,9 @@ type session struct {
 
 	lastUsed atomic.Int64 // ms since 1970
 	lastCmd  atomic.Pointer[entry]
-	queued   atomic.Int32              // commands in MULTI; -1: not in one
-	unblock  atomic.Pointer[chan bool] // set while blocked; true: with an error
+	queued   atomic.Int32               // commands in MULTI; -1: not in one
+	unblock  atomic.Pointer[chan bool]  // set while blocked; true: with an error
+	hears    atomic.Pointer[subscriber] // once it has subscribed
 
 	mu      sync.Mutex
 	name    string
@@ -137,6 +138,7 @@ func (s *session) reset() {
 	s.queued.Store(-1)
 	s.proto.Store(resp2)
 	s.localReads = false
+	s.stopListening()
 	s.replies = replyOn
 	s.guard.setAuthenticated(s.server.config.Password == "")
 	s.mu.Lock()

@@ -14,6 +14,7 @@ type Stats struct {
 	Refused        atomic.Int64 // connections, for want of room or of a password
 	Killed         atomic.Int64 // connections, by CLIENT KILL
 	TimedOut       atomic.Int64 // connections that were idle or slow for too long
+	Lagged         atomic.Int64 // subscribers that were dropped because they did not read
 	Commands       atomic.Int64 // carried out
 	Failed         atomic.Int64 // answered with an error
 	ProtocolErrors atomic.Int64

@@ -24,6 +24,13 @@ type Store interface {
 	// Watch calls fn after each change with the keys that got entries, or nil
 	// if any may have. fn must not block.
 	Watch(fn func(touched []string)) (cancel func())
+	// Broadcast hands a payload of at most 512 KiB to all other nodes and
+	// returns at once. It may be lost, comes at most once, and after what was
+	// broadcast before.
+	Broadcast(topic string, payload []byte)
+	// OnBroadcast calls fn with the payloads of other nodes. fn must not
+	// block; it may keep the payload.
+	OnBroadcast(topic string, fn func(payload []byte)) (cancel func())
 	// Table gives the commands that Propose takes and that may be run in View
 	// and Walk.
 	Table() *command.Table

@@ -47,6 +47,12 @@ func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
 		writeProblem(ctx, retryable(codeUnavailable, "no leader is known, or this node has not caught up: "+cmdMessage(err), time.Second))
 		return
 	}
+	if s.cfg.Ready != nil {
+		if err := s.cfg.Ready(); err != nil {
+			writeProblem(ctx, retryable(codeUnavailable, err.Error(), time.Second))
+			return
+		}
+	}
 	ctx.SetContentType("text/plain; charset=utf-8")
 	ctx.SetBodyString("ready\n")
 }

@@ -102,6 +102,7 @@ func (l *load) run(ctx context.Context) (*benchResult, error) {
 	talking.Wait()
 	elapsed := time.Since(begin)
 
+	undelivered := l.undelivered(ctx)
 	r := &benchResult{
 		Visitors: len(visitors), Agents: len(l.o.logins), Seconds: elapsed.Seconds(),
 		Messages: l.acked.Load(), PerSecond: float64(l.acked.Load()) / elapsed.Seconds(),
@@ -110,7 +111,7 @@ func (l *load) run(ctx context.Context) (*benchResult, error) {
 	if s := l.firstError.Load(); s != nil {
 		r.FirstError = *s
 	}
-	r.Undelivered = l.undelivered(ctx)
+	r.Undelivered = undelivered
 	return r, nil
 }
 
@@ -175,7 +176,7 @@ func (l *load) visitor(ctx context.Context, wg *sync.WaitGroup, i int) (*benchVi
 		Status string `json:"status"`
 	}
 	if err := l.call(ctx, http.MethodPost, v.server, v.token, "/v1/visitor/chat",
-		map[string]any{"prechat": map[string]string{"name": "Visitor " + strconv.Itoa(i), "email": "v@shop.example", "question": "load"}}, &chat); err != nil {
+		map[string]any{"prechat": map[string]string{"name": "Visitor " + strconv.Itoa(i)}}, &chat); err != nil {
 		return nil, err
 	}
 	if chat.Status != "chatting" {

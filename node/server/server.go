@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -34,6 +35,7 @@ type server struct {
 	http    *api.Server
 	resp    *resp.Server
 	failed  chan error // a front door that cannot go on
+	seeded  atomic.Bool
 }
 
 // Run serves until ctx ends, then stops in good order. The data folder must be
@@ -146,6 +148,7 @@ func (s *server) ready(ctx context.Context, httpDoor, respDoor net.Listener) err
 	if err := s.seed(ctx); err != nil {
 		return err
 	}
+	s.seeded.Store(true)
 	s.log.Info("ready", "http", httpDoor.Addr().String(), "resp", respDoor.Addr().String(), "cluster", s.member.Cluster())
 	if s.o.Ready != nil {
 		s.o.Ready(httpDoor.Addr().String(), respDoor.Addr().String())
@@ -160,7 +163,7 @@ func (s *server) openHTTP(door net.Listener) error {
 	}
 	config := api.Config{
 		Node: s.member, Files: files, Log: s.log, Metrics: s.metrics, Version: s.o.Version,
-		Demo: s.o.Demo, Hosts: s.hosts, TrustedProxies: s.o.TrustedProxies,
+		Demo: s.o.Demo, Hosts: s.hosts, TrustedProxies: s.o.TrustedProxies, Ready: s.unready,
 	}
 	if s.o.NoRateLimits {
 		config.Limits = &api.Limits{}
@@ -169,6 +172,14 @@ func (s *server) openHTTP(door net.Listener) error {
 		return err
 	}
 	go func() { s.report(s.http.Serve(door)) }()
+	return nil
+}
+
+// unready says what this member has yet to do before it is to be used.
+func (s *server) unready() error {
+	if !s.seeded.Load() {
+		return errors.New("this node is starting")
+	}
 	return nil
 }
 

@@ -323,7 +323,7 @@ func (k *socket) sendMessage(m clientMessage) (core.Sent, error) {
 	if c.agent != nil {
 		return k.server.agentSends(k.server.base, &c, m.Chat, m.messageInput)
 	}
-	return k.server.visitorSends(k.server.base, &c, m.messageInput)
+	return k.server.visitorSends(k.server.base, &c, m.Chat, m.messageInput)
 }
 
 func (k *socket) typing(m clientMessage) error {
@@ -336,7 +336,7 @@ func (k *socket) typing(m clientMessage) error {
 		return s.typing.agent(&chat.Chat, k.call.agent, m.Typing)
 	}
 	chat, err := s.presentChat(s.base, k.call)
-	if err != nil || chat == "" {
+	if err != nil || chat == "" || m.Chat != "" && m.Chat != chat {
 		return err
 	}
 	return s.typing.visitor(k.call.visitor.Site, k.call.visitor.Visitor, chat, typingInput{Typing: m.Typing, Preview: m.Preview})

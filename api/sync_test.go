@@ -206,6 +206,59 @@ func TestAnIndexThatWaits(t *testing.T) {
 	}
 }
 
+// TestALateMessageStaysInItsChat: what was written into a chat that is over
+// does not turn up in the next one, nor in one of somebody else.
+func TestALateMessageStaysInItsChat(t *testing.T) {
+	w := newWorld(t, 1)
+	w.online("alice")
+	vera, _ := w.stranger().visit("https://shop.example/")
+	wim, _ := w.stranger().visit("https://shop.example/")
+	_, former, _ := vera.request("Vera")
+	_, foreign, _ := wim.request("Wim")
+	phone := vera.dial("/v1/visitor/socket", "")
+	phone.next()
+	vera.do("POST", "/v1/visitor/chat/end", nil).ok()
+	_, present, _ := vera.request("Vera")
+
+	phone.send(object{"op": "send", "chat": former.ID, "client_id": "late", "text": "one more thing"})
+	phone.nacked("late", "chat_ended")
+	phone.send(object{"op": "send", "chat": foreign.ID, "client_id": "wrong", "text": "hello"})
+	phone.nacked("wrong", "not_found")
+	phone.send(object{"op": "send", "chat": present.ID, "client_id": "right", "text": "again"})
+	phone.frame("message.created")
+	var now struct{ Messages []struct{ Text string } }
+	vera.do("GET", "/v1/visitor/chat", nil).ok(&now)
+	if len(now.Messages) != 1 || now.Messages[0].Text != "again" {
+		t.Fatalf("the present chat has %+v", now.Messages)
+	}
+}
+
+// TestTheEndOfALongChat: the answer to the end shows the end.
+func TestTheEndOfALongChat(t *testing.T) {
+	w := newWorld(t, 1)
+	w.online("alice")
+	visitor, page := w.stranger().visit("https://shop.example/")
+	_, chat, _ := visitor.request("Vera")
+	const sent = core.MaxPage + 5
+	var messages []command.Args
+	for i := range sent {
+		messages = append(messages, core.ChatSend{
+			Chat: chat.ID, From: core.Party{Type: core.FromVisitor, ID: page.Visitor.ID},
+			ID: fmt.Sprintf("m%d", i), Text: fmt.Sprint(i),
+		}.Args())
+	}
+	w.run(messages...)
+	var end struct{ Messages []struct{ Seq int64 } }
+	visitor.do("POST", "/v1/visitor/chat/end", nil).ok(&end)
+	if n := len(end.Messages); n != core.MaxPage || end.Messages[n-1].Seq != sent {
+		t.Fatalf("%d messages, the last of them %d, of %d", n, end.Messages[n-1].Seq, sent)
+	}
+	visitor.do("POST", fmt.Sprintf("/v1/visitor/chat/end?after=%d", sent-2), nil).ok(&end)
+	if len(end.Messages) != 2 {
+		t.Fatalf("%d messages after all but two", len(end.Messages))
+	}
+}
+
 // TestMessagesOnTheSocket: sending, typing and pinging without HTTP calls.
 func TestMessagesOnTheSocket(t *testing.T) {
 	w := newWorld(t, 2)

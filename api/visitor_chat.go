@@ -272,11 +272,12 @@ type AfterSeq struct {
 }
 
 func (s *Server) visitorChat(ctx context.Context, c *call, in *AfterSeq) (*reply[chatState], error) {
-	return s.stateOf(ctx, c, in.After, in.Limit)
+	return s.stateOf(ctx, c, func(*Chat) (int64, int) { return in.After, in.Limit })
 }
 
-// stateOf reads a visitor's present or last chat.
-func (s *Server) stateOf(ctx context.Context, c *call, after int64, limit int) (*reply[chatState], error) {
+// stateOf reads a visitor's present or last chat, with the messages after
+// some seq, at most so many: as page says when it has seen the chat.
+func (s *Server) stateOf(ctx context.Context, c *call, page func(*Chat) (after int64, limit int)) (*reply[chatState], error) {
 	out := chatState{Messages: []core.Message{}}
 	found, err := s.look(ctx, func(tx *keyspace.Tx) (bool, error) {
 		v, ok, err := core.GetVisitor(tx, c.visitor.Visitor)
@@ -293,6 +294,7 @@ func (s *Server) stateOf(ctx context.Context, c *call, after int64, limit int) (
 			return true, err
 		}
 		out.Chat = orNull(chat)
+		after, limit := page(chat)
 		out.Messages, err = core.ChatMessages(tx, chat.ID, after, limit)
 		return true, err
 	})
@@ -324,8 +326,8 @@ type endInput struct {
 	Body  *struct{}
 }
 
-// endVisitorChat ends the chat and answers the messages up to the end. A chat
-// that has ended already stays as it is.
+// endVisitorChat ends the chat and answers the messages up to the end: of a
+// long chat the last ones. A chat that has ended already stays as it is.
 func (s *Server) endVisitorChat(ctx context.Context, c *call, in *endInput) (*reply[chatState], error) {
 	chat, err := s.presentChat(ctx, c)
 	if err != nil {
@@ -337,7 +339,9 @@ func (s *Server) endVisitorChat(ctx context.Context, c *call, in *endInput) (*re
 			return nil, err
 		}
 	}
-	return s.stateOf(ctx, c, in.After, core.MaxPage)
+	return s.stateOf(ctx, c, func(chat *Chat) (int64, int) {
+		return max(in.After, chat.LastSeq-core.MaxPage), core.MaxPage
+	})
 }
 
 // presentChat gives the id of a visitor's ongoing chat, "" if he has none.
@@ -359,7 +363,7 @@ func (s *Server) sendVisitorMessage(ctx *fasthttp.RequestCtx, c *call) error {
 	if err != nil {
 		return err
 	}
-	sent, err := s.visitorSends(s.base, c, in)
+	sent, err := s.visitorSends(s.base, c, "", in)
 	if err != nil {
 		return err
 	}
@@ -368,12 +372,13 @@ func (s *Server) sendVisitorMessage(ctx *fasthttp.RequestCtx, c *call) error {
 	return nil
 }
 
-// visitorSends sends a message into the visitor's ongoing chat.
-func (s *Server) visitorSends(ctx context.Context, c *call, in messageInput) (core.Sent, error) {
+// visitorSends sends a message into a chat of the visitor's, or into the one
+// that goes on if none is named.
+func (s *Server) visitorSends(ctx context.Context, c *call, chat string, in messageInput) (core.Sent, error) {
 	if err := in.check(c); err != nil {
 		return core.Sent{}, err
 	}
-	chat, err := s.chatToWriteIn(ctx, c)
+	chat, err := s.chatToWriteIn(ctx, c, chat)
 	if err != nil {
 		return core.Sent{}, err
 	}
@@ -383,11 +388,15 @@ func (s *Server) visitorSends(ctx context.Context, c *call, in messageInput) (co
 	return sent, chatEnded(err)
 }
 
-// chatToWriteIn gives a visitor's ongoing chat, else his last one: a message
-// may be sent again after the end, and core knows it by its client id.
-func (s *Server) chatToWriteIn(ctx context.Context, c *call) (chat string, err error) {
+// chatToWriteIn gives the chat that the visitor named, if it is his. Without
+// one it is his ongoing chat, else his last one: a message may be sent again
+// after the end, and core knows it by its client id.
+func (s *Server) chatToWriteIn(ctx context.Context, c *call, named string) (chat string, err error) {
 	found, err := s.look(ctx, func(tx *keyspace.Tx) (bool, error) {
 		v, ok, err := core.GetVisitor(tx, c.visitor.Visitor)
+		if err == nil && ok && named != "" {
+			return true, visitorsOwn(tx, &v, named, &chat)
+		}
 		if err != nil || !ok || v.Chat != "" {
 			chat = v.Chat
 			return ok, err
@@ -407,6 +416,19 @@ func (s *Server) chatToWriteIn(ctx context.Context, c *call) (chat string, err e
 		return "", problem(codeConflict, "there is no chat; POST /v1/visitor/chat asks for one")
 	}
 	return chat, nil
+}
+
+// visitorsOwn sets chat to the chat of that id, which has to be the visitor's.
+func visitorsOwn(tx *keyspace.Tx, v *core.Visitor, id string, chat *string) error {
+	found, ok, err := core.GetChat(tx, id)
+	if err != nil {
+		return err
+	}
+	if !ok || found.Visitor != v.ID {
+		return problem(codeNotFound, "the visitor has no such chat")
+	}
+	*chat = id
+	return nil
 }
 
 // chatEnded gives the conflict of a message with a chat that is over its own

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,15 +33,16 @@ machine; the others join. Run parlor serve afterwards.
 			if asJSON {
 				return printJSON(out, formed)
 			}
+			base := consoleBase("", cmp.Or(o.HTTP, server.DefaultHTTP))
 			_, _ = fmt.Fprintf(out, `group       %s
 node        %s
 cluster     %s
 join token  %s      (for an hour; make more with parlor token create)
-set up      http://HOST:PORT/console/#setup=%s      (once)
+set up      %s/console/#setup=%s      (once)
 
 Next, here:             parlor serve --data-dir %s
 and on other machines:  parlor join --data-dir DIR --cluster HOST:PORT --server %s --token TOKEN
-`, formed.ClusterID, formed.NodeID, formed.Cluster, formed.JoinToken, formed.SetupToken, o.Dir, formed.Cluster)
+`, formed.ClusterID, formed.NodeID, formed.Cluster, formed.JoinToken, base, formed.SetupToken, o.Dir, formed.Cluster)
 			return nil
 		},
 	}

@@ -21,6 +21,9 @@ func blockingForm(spec *command.Spec) func(args [][]byte) bool {
 	if !spec.Is(command.Blocking) {
 		return func([][]byte) bool { return false }
 	}
+	if popFormOf(spec.Name) != nil {
+		return func([][]byte) bool { return true }
+	}
 	return func(args [][]byte) bool { return blockOption(args) > 0 }
 }
 
@@ -64,7 +67,7 @@ func withoutBlock(args [][]byte) (rest [][]byte, wait time.Duration, forever boo
 // maxBlock keeps the arithmetic on waiting times far from overflow.
 const maxBlock = 100 * 365 * 24 * time.Hour
 
-// runBlocking carries out a command that waits for entries in streams. The
+// runBlocking carries out a command that waits for entries or elements. The
 // wait is local to this node: each applied change wakes those who wait for its
 // keys, and they try again.
 func (s *session) runBlocking(e *entry, args [][]byte) {
@@ -77,6 +80,9 @@ func (s *session) runBlocking(e *entry, args [][]byte) {
 }
 
 func (s *session) block(e *entry, args [][]byte) command.Reply {
+	if e.pop != nil {
+		return s.blockPop(e, args)
+	}
 	args, wait, forever, err := withoutBlock(args)
 	if err != nil {
 		return command.Fail(err)
@@ -91,7 +97,13 @@ func (s *session) block(e *entry, args [][]byte) command.Reply {
 	if !reply.IsNull() {
 		return reply
 	}
+	return s.await(w, wait, forever, func() command.Reply { return s.attempt(e, args) })
+}
 
+// await tries again each time the waiter is woken, until there is an answer,
+// the time has passed, or the wait is given up. While the group has no leader
+// it goes on.
+func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() command.Reply) command.Reply {
 	s.pushReplies() // what was answered before must not wait with this command
 	s.out = getBuffer()
 	var timeout <-chan time.Time
@@ -109,12 +121,25 @@ func (s *session) block(e *entry, args [][]byte) command.Reply {
 		s.server.stats.Blocked.Add(-1)
 		s.unblock.Store(nil)
 	}()
+	var again <-chan time.Time
 	for {
 		select {
+		case <-hangup: // before all else: what is removed now would be lost
+			s.end()
+			return noReply
+		default:
+		}
+		select {
 		case <-w.woken:
-			if reply := s.attempt(e, args); !reply.IsNull() {
+			reply := try()
+			switch {
+			case happenedNot(reply):
+				again = time.After(retryDelay)
+			case !reply.IsNull():
 				return reply
 			}
+		case <-again:
+			w.wake()
 		case <-timeout:
 			return command.NullArray()
 		case withError := <-unblock:

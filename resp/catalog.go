@@ -33,6 +33,9 @@ type entry struct {
 	// blocks says whether a call is to wait until there is an answer.
 	blocks func(args [][]byte) bool
 
+	// pop is how the command removes elements, if it waits for them.
+	pop *popForm
+
 	calls callStats
 }
 
@@ -90,6 +93,7 @@ func newStoreEntry(spec *command.Spec) *entry {
 		secret:  spec.Prepare != nil,
 		movable: movableKeys(spec.Name),
 		blocks:  blockingForm(spec),
+		pop:     popFormOf(spec.Name),
 	}
 }
 

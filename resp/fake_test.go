@@ -32,6 +32,7 @@ type fakeStore struct {
 	walks       int
 	proposeErr  error
 	readErr     error
+	refuse      func(args command.Args) error // of a request whose first command it is
 }
 
 func newFakeStore(extra ...command.Spec) *fakeStore {
@@ -59,6 +60,11 @@ func (f *fakeStore) Propose(ctx context.Context, reqs []command.Request) []comma
 	op := 0
 	for i, req := range reqs {
 		results[i].Index = f.index
+		if f.refuse != nil {
+			if results[i].Err = f.refuse(req.Commands[0]); results[i].Err != nil {
+				continue
+			}
+		}
 		if !watchesHold(tx, req.Watches) {
 			continue
 		}

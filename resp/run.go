@@ -263,6 +263,8 @@ func elementCount(tx *keyspace.Tx, key []byte) int64 {
 		n, _ = tx.SLen(key)
 	case keyspace.ZSet:
 		n, _ = tx.ZLen(key)
+	case keyspace.List:
+		n, _ = tx.LLen(key)
 	case keyspace.Stream:
 		n, _ = tx.XLen(key)
 	}

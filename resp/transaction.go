@@ -185,7 +185,7 @@ func (s *session) execStore(tx *transaction) error {
 		if it.entry.local != nil {
 			continue
 		}
-		if rest, _, _, err := withoutBlock(it.args); err == nil && it.entry.blocks(it.args) {
+		if rest, _, _, err := withoutBlock(it.args); err == nil && it.entry.pop == nil && it.entry.blocks(it.args) {
 			it.args = rest // nothing waits inside a transaction
 		}
 		write = write || it.entry.spec.Is(command.Write)

@@ -25,8 +25,6 @@ func refusedCommands() []local {
 			command.Errorf("ERR", "SHUTDOWN is not supported: stop the node's process, it hands over and closes cleanly")),
 		refused("DEBUG", "1.0.0", "Refused.", -2, errNotAllowed("DEBUG")),
 		refused("MIGRATE", "2.6.0", "Refused.", -6, errNotAllowed("MIGRATE")),
-		refused("FLUSHALL", "1.0.0", "Refused: it would remove the domain's keys.", -1, errWipe("FLUSHALL")),
-		refused("FLUSHDB", "1.0.0", "Refused: it would remove the domain's keys.", -1, errWipe("FLUSHDB")),
 		cluster,
 	}
 }
@@ -50,8 +48,4 @@ func errNotAllowed(name string) *command.Error {
 
 func errOnDisk(name string) *command.Error {
 	return command.Errorf("ERR", name+" is not supported: a write is on the disks of most nodes before it is answered")
-}
-
-func errWipe(name string) *command.Error {
-	return command.Errorf("DENIED", name+" would remove the domain's keys too: delete keys by name")
 }

@@ -56,6 +56,8 @@ func movableKeys(name string) func(args [][]byte) [][]byte {
 		return func(args [][]byte) [][]byte { return numKeys(args, 1) }
 	case "BLMPOP", "BZMPOP":
 		return func(args [][]byte) [][]byte { return numKeys(args, 2) }
+	case "SORT", "GEORADIUS", "GEORADIUSBYMEMBER":
+		return sourceAndStore
 	case "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE":
 		return func(args [][]byte) [][]byte {
 			if len(args) < 2 {
@@ -75,6 +77,18 @@ func streamKeys(args [][]byte) [][]byte {
 		}
 	}
 	return nil
+}
+
+// sourceAndStore gives the first argument and what follows STORE or STOREDIST,
+// wherever it may be read as an option.
+func sourceAndStore(args [][]byte) [][]byte {
+	var keys [][]byte
+	for i, a := range args {
+		if i == 1 || (i > 2 && (bytes.EqualFold(args[i-1], []byte("STORE")) || bytes.EqualFold(args[i-1], []byte("STOREDIST")))) {
+			keys = append(keys, a)
+		}
+	}
+	return keys
 }
 
 // numKeys gives the keys that follow their number at args[at].

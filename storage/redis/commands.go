@@ -12,8 +12,11 @@ func Commands() []command.Spec {
 	var specs []command.Spec
 	for _, g := range []group{
 		{"string", "string", stringCommands()},
+		{"bitmap", "bitmap", bitmapCommands()},
 		{"generic", "keyspace", keyCommands()},
 		{"server", "keyspace", serverCommands()},
+		{"server", "keyspace", databaseCommands()},
+		{"generic", "list", sortCommands()},
 		{"hash", "hash", hashCommands()},
 		{"set", "set", setCommands()},
 		{"sorted-set", "sortedset", zsetCommands()},
@@ -78,7 +81,8 @@ func (e entry) spec(g group) command.Spec {
 	if e.flags&command.Blocking != 0 {
 		categories = append(categories, "blocking")
 	}
-	if e.name == "KEYS" {
+	switch e.name {
+	case "KEYS", "SORT", "SORT_RO", "FLUSHDB", "FLUSHALL", "SWAPDB", "RESTORE":
 		categories = append(categories, "dangerous")
 	}
 	return command.Spec{

@@ -34,6 +34,16 @@ func (d *duel) run(args []string) {
 		}
 	}
 	switch name {
+	case "SELECT":
+		if len(args) == 2 && (args[1] == "0" || args[1] == "3") {
+			d.selectDB(args[1])
+		}
+	case "FLUSHDB", "FLUSHALL", "SWAPDB":
+		if len(d.log)%8 == 0 { // or there would never be much
+			d.compare(args, d.ours.do(args...), d.theirs.do(d.t, args...))
+		}
+	case "SORT", "SORT_RO":
+		d.sort(args)
 	case "SPOP":
 		d.pop(args)
 	case "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER", "RANDOMKEY":
@@ -264,6 +274,35 @@ func (d *duel) settle() {
 	if err := d.ours.state.Verify(); err != nil {
 		d.t.Fatalf("%s\n%v", strings.Join(d.log, "\n"), err)
 	}
+	for _, db := range []string{"3", "0"} {
+		d.selectDB(db)
+		d.settleDB()
+	}
+}
+
+func (d *duel) selectDB(db string) {
+	d.ours.db = db[0] - '0'
+	d.theirs.do(d.t, "SELECT", db)
+}
+
+// sort compares what SORT answers, as far as its order is defined.
+func (d *duel) sort(args []string) {
+	has := func(word string) bool {
+		return slices.ContainsFunc(args, func(a string) bool { return strings.EqualFold(a, word) })
+	}
+	set := len(args) > 1 && d.ours.do("TYPE", args[1]).Text() == "set"
+	if (has("ALPHA") && has("BY")) || (has("ALPHA") && !has("STORE")) || (has("BY") && set && !has("STORE")) {
+		if has("LIMIT") || has("STORE") {
+			return // equal texts, text after zero bytes and sets are in any order
+		}
+		mine, other := d.ours.do(args...), d.theirs.do(d.t, args...)
+		d.compare(args, sorted(mine, 1), sorted(other, 1))
+		return
+	}
+	d.compare(args, d.ours.do(args...), d.theirs.do(d.t, args...))
+}
+
+func (d *duel) settleDB() {
 	keys := d.ours.do("KEYS", "*")
 	d.compare([]string{"KEYS", "*"}, keys, d.theirs.do(d.t, "KEYS", "*"))
 	for _, k := range keys.Elems {

@@ -28,6 +28,7 @@ type ours struct {
 	table *command.Table
 	state keyspacetest.State
 	rand  *rand.Rand
+	db    uint8
 }
 
 func newOurs() *ours {
@@ -46,6 +47,7 @@ func (o *ours) do(args ...string) command.Reply {
 	call := command.Call{Now: o.state.Now, Rand: o.rand}
 	var reply command.Reply
 	run := func(tx *keyspace.Tx) error {
+		tx.Select(o.db)
 		call.Tx = tx
 		var err error
 		reply, err = spec.Run(&call, raw)

@@ -29,6 +29,7 @@ func keyCommands() []entry {
 		{"RENAME", 3, write, twoKeys, "1.0.0", "key newkey", "Renames a key, whatever had the new name.", rename},
 		{"RENAMENX", 3, writeFast, twoKeys, "1.0.0", "key newkey", "Renames a key if the new name is free.", renamenx},
 		{"COPY", -3, write, twoKeys, "6.2.0", "source destination [DB db] [REPLACE]", "Copies a key.", copyKey},
+		{"MOVE", 3, writeFast, oneKey, "1.0.0", "key db", "Takes a key to another database.", move},
 		{"RANDOMKEY", 1, read, noKeys, "1.0.0", "", "Gives a key at random.", randomkey},
 		{"KEYS", 2, read, noKeys, "1.0.0", "pattern", "Gives the keys that match a pattern.", keysMatching},
 		{"SCAN", -2, read, noKeys, "2.8.0", "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks the keys, some at a time.", scan},

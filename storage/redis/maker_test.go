@@ -42,6 +42,15 @@ var templates = []string{
 	"ZUNIONSTORE $Z 2 $Z $Y [ WEIGHTS $W $W ] [ AGGREGATE SUM|MIN|MAX ]", "ZINTERSTORE $Z 2 $Z $Y [ AGGREGATE SUM|MIN|MAX ]", "ZDIFFSTORE $Z 2 $Z $Y",
 	"ZINTERCARD 2 $Z $Y [ LIMIT $j ]", "ZRANDMEMBER $Z [ $j [ WITHSCORES ] ]", "ZSCAN $Z $G",
 
+	"SETBIT $K $o 0|1", "SETBIT $K $o 1", "GETBIT $K $o", "BITCOUNT $K [ $J $J [ BYTE|BIT ] ]", "BITPOS $K 0|1 [ $J [ $J [ BYTE|BIT ] ] ]", "BITOP AND|OR|XOR $K { $K }", "BITOP NOT $K $K",
+	"BITFIELD $K { GET $n $o }", "BITFIELD $K [ OVERFLOW WRAP|SAT|FAIL ] { SET $n $o $I } [ OVERFLOW WRAP|SAT|FAIL ] { INCRBY $n $o $I }", "BITFIELD_RO $K { GET $n $o }",
+
+	"SELECT 0", "SELECT 0", "SELECT 0", "SELECT 3", "MOVE $A 3", "MOVE $A 0|3|16", "SWAPDB 3 0|4|3", "FLUSHDB [ ASYNC|SYNC ]", "FLUSHALL [ ASYNC ]",
+	"LCS $K $K [ LEN ] [ IDX ] [ MINMATCHLEN $j ] [ WITHMATCHLEN ]", "LCS $K $K IDX [ MINMATCHLEN $j ] [ WITHMATCHLEN ]", "MSET string0 $O string1 $O",
+	"RPUSH $l { $i }", "RPUSH numbers { $D }", "SADD set0 $i", "SORT $C [ LIMIT $J $J ] [ ASC|DESC ] [ ALPHA ]", "SORT numbers [ DESC ] [ LIMIT $J $J ]", "SORT numbers [ DESC ] [ LIMIT $J $J ] STORE $l",
+	"SORT_RO $C [ ALPHA ] [ DESC ] GET string* GET #", "SORT numbers BY string* [ ALPHA ] [ LIMIT $J $J ] GET # [ GET $A ]", "SORT numbers BY hash*->m1 GET hash*->m1 GET # [ STORE $A ]",
+	"SORT $C BY nosort [ DESC ] [ LIMIT $J $J ] [ STORE $l ]", "SORT $C ALPHA [ DESC ] [ LIMIT $J $J ] STORE $l", "SORT $A ALPHA STORE $A",
+
 	"LPUSH $l { $V }", "RPUSH $l { $M }", "RPUSH $l { $M } $m $m $m $m", "LPUSH $l { $M } $m $m $m", "LPUSHX $l { $V }", "RPUSHX $l { $M }", "LPOP $l [ $j ]", "RPOP $l [ $j ]", "LLEN $l",
 	"LRANGE $l $J $J", "LRANGE $l 0 -1", "LINDEX $l $J", "LSET $l $J $V", "LINSERT $l BEFORE|AFTER $M $V", "LREM $l $b $M", "LTRIM $l $b $J", "LTRIM $l 0 $R",
 	"LPOS $l $M [ RANK $b ] [ COUNT $j ] [ MAXLEN $R ]", "LMOVE $l $l LEFT|RIGHT LEFT|RIGHT", "RPOPLPUSH $l $l", "LMPOP 2 $l $l LEFT|RIGHT [ COUNT $j ]",
@@ -90,6 +99,18 @@ func (m *maker) argument(kind string) string {
 		return m.pick("zset0", "zset1", "zset2", "set0", "set1")
 	case "l":
 		return pool("list", 3)
+	case "o":
+		return m.pick(strconv.Itoa(n(100)), strconv.Itoa(n(20)), strconv.Itoa(n(3000)), "#"+strconv.Itoa(n(5)))
+	case "n":
+		return m.pick("i", "u") + m.pick("1", "2", "4", "8", "16", "32", "63", "64", "7", strconv.Itoa(n(66)))
+	case "C":
+		return m.pick("numbers", "list0", "list1", "set0", "set1", "zset0", "zset1", "lex0")
+	case "O":
+		b := make([]byte, n(30))
+		for i := range b {
+			b[i] = "abc"[n(3)]
+		}
+		return string(b)
 	case "b":
 		return strconv.Itoa(n(5) - 2)
 	case "t":

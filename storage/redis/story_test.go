@@ -263,3 +263,41 @@ func FuzzCommands(f *testing.F) {
 		}
 	})
 }
+
+// What the domain keeps is neither flushed away nor sorted into the open.
+func TestDomainKeysAreNotFlushed(t *testing.T) {
+	o := newOurs()
+	play(t, o, `
+		SET mine 1 => +OK
+		FLUSHDB => +OK
+		DBSIZE => 0
+		HSET site:shop name Shop => 1
+		SET secret:token_key hush => +OK
+		RPUSH names token_key => 1
+		SORT names BY nosort GET secret:* GET # => [nil "token_key"]
+		SORT names ALPHA BY secret:* => ["token_key"]
+	`)
+	for _, args := range [][]string{{"FLUSHDB"}, {"FLUSHALL"}, {"SWAPDB", "0", "1"}} {
+		if got := show(o.do(args...)); !strings.HasPrefix(got, "-DENIED ") {
+			t.Errorf("%q answers %s", args, got)
+		}
+	}
+	o.db = 1
+	play(t, o, `
+		SET mine 1 => +OK
+		EXPIRE mine 10 => 1
+		SWAPDB 1 2 => +OK
+		DBSIZE => 0
+		SWAPDB 2 1 => +OK
+		TTL mine => 10
+		MOVE mine 3 => 1
+		EXISTS mine => 0
+		SET other 1 => +OK
+		FLUSHDB ASYNC => +OK
+		DBSIZE => 0
+	`)
+	o.db = 3
+	play(t, o, `
+		TTL mine => 10
+		FLUSHALL => -DENIED `+o.do("FLUSHALL").Err().Error()[len("DENIED "):])
+}

@@ -154,7 +154,7 @@ func (t *trimming) option(args [][]byte, i int) (last int, ok bool, err error) {
 
 func (t *trimming) check(needed bool) error {
 	switch {
-	case t.limitGiven && !t.set:
+	case t.limit != 0 && !t.set:
 		return command.Errorf("ERR", "syntax error, LIMIT cannot be used without specifying a trimming strategy")
 	case needed && !t.set:
 		return command.Errorf("ERR", "syntax error, XTRIM must be called with a trimming strategy")

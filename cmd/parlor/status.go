@@ -37,7 +37,11 @@ index have the same state hash.`,
 }
 
 func printStatus(out io.Writer, s node.Status) error {
-	_, _ = fmt.Fprintf(out, "group %s   term %d   voters %d   may fail now: %d\n\n", s.ClusterID, s.Term, s.Voters, s.FailureTolerance)
+	_, _ = fmt.Fprintf(out, "group %s   term %d   voters %d   may fail now: %d\n", s.ClusterID, s.Term, s.Voters, s.FailureTolerance)
+	if s.Leader == "" {
+		_, _ = fmt.Fprintln(out, "no leader: nothing can be written until more than half of the voters reach each other")
+	}
+	_, _ = fmt.Fprintln(out)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NODE\tNAME\tROLE\tAPPLIED\tLAG\tSTATE HASH\tCLUSTER\tHTTP\tRESP\tVERSION")
 	for _, m := range s.Members {

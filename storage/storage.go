@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"github.com/zeebo/xxh3"
@@ -46,14 +47,23 @@ type Hash struct{ Hi, Lo uint64 }
 
 // RowHash is the contribution of one row.
 func RowHash(key, value []byte) Hash {
+	var short [shortRow]byte
+	b := binary.BigEndian.AppendUint32(short[:0], uint32(len(key)))
+	if len(b)+len(key)+len(value) <= len(short) {
+		// The same bytes at once: a hasher for a stream is dear to set up.
+		sum := xxh3.Hash128(append(append(b, key...), value...))
+		return Hash{Hi: sum.Hi, Lo: sum.Lo}
+	}
 	h := xxh3.New()
-	n := len(key)
-	_, _ = h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+	_, _ = h.Write(b)
 	_, _ = h.Write(key)
 	_, _ = h.Write(value)
 	sum := h.Sum128()
 	return Hash{Hi: sum.Hi, Lo: sum.Lo}
 }
+
+// shortRow is how many bytes of a row are put together to be hashed.
+const shortRow = 256
 
 // Add gives h with o added, modulo 2^128.
 func (h Hash) Add(o Hash) Hash {

@@ -34,8 +34,8 @@ func (db *DB) Begin() *Batch {
 // Get implements Reader. What it returns lives on.
 func (b *Batch) Get(key []byte) (value []byte, ok bool) {
 	v := &b.db.view
-	if r, ok := v.inMemory(key); ok {
-		return r.value, r.value != nil
+	if value, ok := v.inMemory(key); ok {
+		return value, value != nil
 	}
 	value = v.base.rows.Get(key)
 	if value == nil {

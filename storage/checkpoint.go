@@ -153,6 +153,7 @@ func (c *Checkpoint) Release() {
 	}
 	// Long readers may hold the frozen layer: change a copy. What was written
 	// since the freeze is little, as a checkpoint is given up soon or never.
+	// Until the next one, rows are looked up in the tree.
 	whole := db.frozen.copy()
 	db.active.tree.Scan(func(r row) bool {
 		whole.set(r)

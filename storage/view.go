@@ -15,20 +15,20 @@ type view struct {
 	state  State
 }
 
-// inMemory looks for a row or a tombstone in the overlays.
-func (v *view) inMemory(key []byte) (row, bool) {
-	if r, ok := v.active.get(key); ok {
-		return r, true
+// inMemory looks for a row in the overlays; a nil value is a tombstone.
+func (v *view) inMemory(key []byte) (value []byte, ok bool) {
+	if value, ok := v.active.get(key); ok {
+		return value, true
 	}
 	if v.frozen != nil {
 		return v.frozen.get(key)
 	}
-	return row{}, false
+	return nil, false
 }
 
 func (v *view) get(key []byte) (value []byte, ok bool) {
-	if r, ok := v.inMemory(key); ok {
-		return r.value, r.value != nil
+	if value, ok := v.inMemory(key); ok {
+		return value, value != nil
 	}
 	value = v.base.rows.Get(key)
 	return value, value != nil

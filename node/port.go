@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -80,7 +81,11 @@ func (p *port) handle(raw net.Conn) {
 	err := conn.HandshakeContext(ctx)
 	cancel()
 	if err != nil {
-		p.log.Warn("refused a connection to the cluster port", "from", raw.RemoteAddr().String(), "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, io.EOF) { // said nothing: a health check, or a peer that gave up
+			level = slog.LevelDebug
+		}
+		p.log.Log(context.Background(), level, "refused a connection to the cluster port", "from", raw.RemoteAddr().String(), "err", err)
 		return
 	}
 	proto := conn.ConnectionState().NegotiatedProtocol

@@ -8,6 +8,7 @@ import (
 
 	"github.com/parlorchat/parlor/raftfsm"
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // pending holds the requests of this member that have no outcome yet, in the
@@ -118,6 +119,9 @@ func (p *pending) check(r *command.Request, size int) error {
 	if len(r.Commands) == 0 {
 		return errNoCommand
 	}
+	if !databasesExist(r) {
+		return errNoDatabase
+	}
 	for _, c := range r.Commands {
 		if len(c) == 0 {
 			return errNoCommand
@@ -128,6 +132,21 @@ func (p *pending) check(r *command.Request, size int) error {
 	}
 	return nil
 }
+
+// databasesExist says whether all databases that a request names exist, and
+// whether it changes them before commands that it has.
+func databasesExist(r *command.Request) bool {
+	ok := r.DB < keyspace.Databases
+	for _, w := range r.Watches {
+		ok = ok && w.DB < keyspace.Databases
+	}
+	for _, s := range r.Selects {
+		ok = ok && s.DB < keyspace.Databases && s.Before >= 0 && s.Before < len(r.Commands)
+	}
+	return ok
+}
+
+var errNoDatabase = fail("ERR", "DB index is out of range")
 
 var errNoCommand = fail("ERR", "a request without a command, nothing was changed")
 
@@ -358,7 +377,8 @@ func itemSize(r *command.Request) int {
 		}
 	}
 	for _, w := range r.Watches {
-		n += 16 + len(w.Key)
+		n += 20 + len(w.Key)
 	}
+	n += 8 * len(r.Selects)
 	return n
 }

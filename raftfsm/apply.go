@@ -62,6 +62,7 @@ type run struct {
 	batch *storage.Batch
 	tx    *keyspace.Tx
 	seed  uint64
+	db    uint8  // database that commands run in
 	next  int    // number, in the entry, of the next item's first command
 	op    int    // number of the command that runs
 	name  []byte // and its name
@@ -114,7 +115,8 @@ func (x *run) item(it *Item) error {
 	if err != nil || !fresh {
 		return err
 	}
-	x.tx.Select(0)
+	x.db = it.Request.DB
+	selects := it.Request.Selects
 	mine := it.Origin == f.cfg.Node && f.cfg.Waiter != nil
 	var replies []command.Reply
 	if x.watchesHold(it.Request.Watches) {
@@ -122,6 +124,9 @@ func (x *run) item(it *Item) error {
 			replies = make([]command.Reply, len(it.Request.Commands))
 		}
 		for i, args := range it.Request.Commands {
+			for len(selects) > 0 && selects[0].Before <= i {
+				x.db, selects = selects[0].DB, selects[1:]
+			}
 			reply, err := x.command(first+i, args)
 			if err != nil {
 				return err
@@ -139,6 +144,7 @@ func (x *run) item(it *Item) error {
 
 func (x *run) watchesHold(watches []command.Watch) bool {
 	for i := range watches {
+		x.tx.Select(watches[i].DB)
 		if x.tx.Revision(watches[i].Key) != watches[i].Revision {
 			return false
 		}
@@ -160,6 +166,7 @@ func (x *run) command(op int, args [][]byte) (command.Reply, error) {
 	}
 	mark, hash := x.batch.Mark(), f.state.Hash
 	f.call.Op = op
+	x.tx.Select(spec.Database(x.db))
 	// Each command has its own sequence: what one draws does not depend on
 	// whether those before it ran.
 	f.source.Seed(x.seed, uint64(op)*0x9e3779b97f4a7c15)

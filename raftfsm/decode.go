@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // CheckEntry says whether an encoded entry, of any version, is as it was
@@ -112,11 +113,12 @@ func (r *reader) decode(b []byte, it *Item) error {
 	it.Boot = binary.BigEndian.Uint64(b[16:])
 	it.Seq = binary.BigEndian.Uint64(b[24:])
 	it.DoneBelow = binary.BigEndian.Uint64(b[32:])
-	d := decoder{b: b[itemFixed:]}
+	d := decoder{b: b[itemNames:]}
+	it.Request.DB = d.database()
 
 	it.Request.Watches = it.Request.Watches[:0]
-	for range d.count(2) {
-		w := command.Watch{Key: d.bytes(), Revision: d.uvarint()}
+	for range d.count(3) {
+		w := command.Watch{DB: d.database(), Key: d.bytes(), Revision: d.uvarint()}
 		it.Request.Watches = append(it.Request.Watches, w)
 	}
 	it.Request.Commands = it.Request.Commands[:0]
@@ -131,11 +133,20 @@ func (r *reader) decode(b []byte, it *Item) error {
 		}
 		it.Request.Commands = append(it.Request.Commands, args)
 	}
+	it.Request.Selects = it.Request.Selects[:0]
+	for range d.count(2) {
+		before := d.uvarint()
+		if before >= uint64(len(it.Request.Commands)) {
+			d.fail("the database changes before a command that is not there")
+			break
+		}
+		it.Request.Selects = append(it.Request.Selects, command.Select{Before: int(before), DB: d.database()})
+	}
 	if d.err == nil && len(it.Request.Commands) == 0 {
 		d.fail("a request without commands")
 	}
 	if d.err == nil && len(d.b) != 0 {
-		d.fail("bytes after the last command")
+		d.fail("bytes after the last select")
 	}
 	return d.err
 }
@@ -190,6 +201,21 @@ func (d *decoder) count(size int) int {
 		return 0
 	}
 	return int(n)
+}
+
+// database reads the number of one.
+func (d *decoder) database() uint8 {
+	if len(d.b) == 0 {
+		d.fail("a database is cut off")
+		return 0
+	}
+	db := d.b[0]
+	d.b = d.b[1:]
+	if db >= keyspace.Databases {
+		d.fail("there is no such database")
+		return 0
+	}
+	return db
 }
 
 func (d *decoder) bytes() []byte {

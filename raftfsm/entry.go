@@ -25,8 +25,10 @@ import (
 //	boot     8 bytes  that member's start
 //	seq      8 bytes  the request, counted by that start
 //	below    8 bytes  requests under this number are never sent again
-//	watches  count, then for each: key (length, bytes), revision
+//	db       1 byte   database that the commands run in
+//	watches  count, then for each: database, key (length, bytes), revision
 //	commands count, then for each: number of arguments, then for each: length, bytes
+//	selects  count, then for each: number of the command before which the database changes, database
 //
 // The magic, the place of the version and the crc stay in every version to
 // come.
@@ -38,7 +40,8 @@ const (
 	headerSize   = 2 + 1 + 8 + 8 + 4
 	trailerSize  = 4
 	itemHeadSize = 4
-	itemFixed    = 16 + 8 + 8 + 8
+	itemNames    = 16 + 8 + 8 + 8 // before db
+	itemFixed    = itemNames + 1
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -76,8 +79,10 @@ func AppendItem(dst []byte, it *Item) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, it.Boot)
 	dst = binary.BigEndian.AppendUint64(dst, it.Seq)
 	dst = binary.BigEndian.AppendUint64(dst, it.DoneBelow)
+	dst = append(dst, it.Request.DB)
 	dst = binary.AppendUvarint(dst, uint64(len(it.Request.Watches)))
 	for _, w := range it.Request.Watches {
+		dst = append(dst, w.DB)
 		dst = appendBytes(dst, w.Key)
 		dst = binary.AppendUvarint(dst, w.Revision)
 	}
@@ -87,6 +92,11 @@ func AppendItem(dst []byte, it *Item) []byte {
 		for _, a := range args {
 			dst = appendBytes(dst, a)
 		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(it.Request.Selects)))
+	for _, s := range it.Request.Selects {
+		dst = binary.AppendUvarint(dst, uint64(s.Before))
+		dst = append(dst, s.DB)
 	}
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-itemHeadSize))
 	return dst

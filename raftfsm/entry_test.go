@@ -18,11 +18,17 @@ func drawItem(t *rapid.T) Item {
 		Boot: rapid.Uint64().Draw(t, "boot"), Seq: rapid.Uint64().Draw(t, "seq"), DoneBelow: rapid.Uint64().Draw(t, "below"),
 	}
 	copy(it.Origin[:], text.Draw(t, "origin"))
+	db := rapid.Uint8Range(0, 15)
+	it.Request.DB = db.Draw(t, "db")
 	for range rapid.IntRange(1, 4).Draw(t, "commands") {
 		it.Request.Commands = append(it.Request.Commands, rapid.SliceOfN(text, 1, 5).Draw(t, "args"))
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "watches") {
-		it.Request.Watches = append(it.Request.Watches, command.Watch{Key: text.Draw(t, "key"), Revision: rapid.Uint64().Draw(t, "revision")})
+		it.Request.Watches = append(it.Request.Watches, command.Watch{DB: db.Draw(t, "watched db"), Key: text.Draw(t, "key"), Revision: rapid.Uint64().Draw(t, "revision")})
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "selects") {
+		it.Request.Selects = append(it.Request.Selects, command.Select{
+			Before: rapid.IntRange(0, len(it.Request.Commands)-1).Draw(t, "before"), DB: db.Draw(t, "selected db")})
 	}
 	return it
 }
@@ -130,4 +136,21 @@ func FuzzDecodeEntry(f *testing.F) {
 			t.Fatalf("%+v became %+v, %v", e, again, err)
 		}
 	})
+}
+
+// A database that there is not, and a change before a command that is not
+// there, are damage.
+func TestDatabasesOfAnItemAreChecked(t *testing.T) {
+	cmd := []command.Args{command.New("SET", "k", "v")}
+	for name, r := range map[string]command.Request{
+		"of the request":  {DB: 16, Commands: cmd},
+		"of a watch":      {Commands: cmd, Watches: []command.Watch{{DB: 16, Key: []byte("k")}}},
+		"of a select":     {Commands: cmd, Selects: []command.Select{{DB: 16}}},
+		"after the last":  {Commands: cmd, Selects: []command.Select{{Before: 1}}},
+		"with no command": {Selects: []command.Select{{Before: 0}}},
+	} {
+		if err := CheckItems(AppendItem(nil, &Item{Request: r}), 1); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -159,7 +159,7 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 
 // attempt runs the command once without waiting. Null: there is nothing yet.
 func (s *session) attempt(e *entry, args [][]byte) command.Reply {
-	items := []item{{entry: e, args: args}}
+	items := []item{{entry: e, db: s.dbIndex(), args: args}}
 	if e.spec.Is(command.Write) {
 		s.run.propose(items)
 	} else {
@@ -181,6 +181,7 @@ func (s *session) resolveLastIDs(e *entry, args [][]byte) ([][]byte, error) {
 	ids := len(args) - len(keys)
 	out := append([][]byte{}, args...)
 	err := s.server.store.View(func(tx *keyspace.Tx) error {
+		tx.Select(s.dbIndex())
 		for i, key := range keys {
 			if string(args[ids+i]) != "$" {
 				continue

@@ -77,7 +77,7 @@ func (s *session) blockPop(e *entry, args [][]byte) command.Reply {
 		return command.Fail(err)
 	}
 	hub := s.server.hub
-	w := hub.queue(e.pop.keys(e, args), e.pop.typ)
+	w := hub.queue(s.dbIndex(), e.pop.keys(e, args), e.pop.typ)
 	defer hub.remove(w)
 	if reply := s.firstPop(e, args, w); !reply.IsNull() {
 		return reply
@@ -110,6 +110,7 @@ func (s *session) firstPop(e *entry, args [][]byte, w *waiter) command.Reply {
 func (s *session) popIsDue(e *entry, w *waiter) bool {
 	due := false
 	_ = s.server.store.View(func(tx *keyspace.Tx) error {
+		tx.Select(s.dbIndex())
 		for _, key := range w.keys {
 			if tx.Type([]byte(key)) == e.pop.typ && s.server.hub.leads(w, key) {
 				due = true
@@ -125,6 +126,7 @@ func (s *session) popIsDue(e *entry, w *waiter) bool {
 func (s *session) popIsWrong(e *entry, args [][]byte) bool {
 	wrong := false
 	_ = s.server.store.View(func(tx *keyspace.Tx) error {
+		tx.Select(s.dbIndex())
 		for _, key := range e.pop.keys(e, args) {
 			if typ := tx.Type(key); typ != keyspace.None && typ != e.pop.typ {
 				wrong = true

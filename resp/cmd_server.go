@@ -119,7 +119,7 @@ func (s *Server) parameters() []parameter {
 	return []parameter{
 		{"appendonly", "yes"},
 		{"bind", host},
-		{"databases", "1"},
+		{"databases", number(keyspace.Databases)},
 		{"maxclients", number(c.MaxClients)},
 		{"maxmemory", "0"},
 		{"maxmemory-policy", "noeviction"},
@@ -227,6 +227,7 @@ func (s *session) memoryUsage(args [][]byte) (command.Reply, error) {
 	}
 	reply := command.Null()
 	err := s.server.store.Walk(func(tx *keyspace.Tx) error {
+		tx.Select(s.dbIndex())
 		if typ := tx.Type(key); typ != keyspace.None {
 			reply = command.Int(int64(len(key)) + rowOverhead + sampleSize(tx, key, typ, samples))
 		}

@@ -69,7 +69,12 @@ func (f *fakeStore) Propose(ctx context.Context, reqs []command.Request) []comma
 			continue
 		}
 		results[i].Replies = []command.Reply{}
-		for _, args := range req.Commands {
+		db, selects := req.DB, req.Selects
+		for k, args := range req.Commands {
+			for len(selects) > 0 && selects[0].Before == k {
+				db, selects = selects[0].DB, selects[1:]
+			}
+			tx.Select(f.table.Find(args[0]).Database(db))
 			results[i].Replies = append(results[i].Replies, f.apply(tx, op, args))
 			op++
 		}
@@ -86,6 +91,7 @@ func (f *fakeStore) Propose(ctx context.Context, reqs []command.Request) []comma
 
 func watchesHold(tx *keyspace.Tx, watches []command.Watch) bool {
 	for _, w := range watches {
+		tx.Select(w.DB)
 		if tx.Revision(w.Key) != w.Revision {
 			return false
 		}

@@ -19,6 +19,7 @@ type hub struct {
 // queueName: who waits for a list does not stand in the way of who waits for
 // a sorted set under the same name.
 type queueName struct {
+	db  uint8
 	key string
 	typ keyspace.Type
 }
@@ -27,6 +28,7 @@ type queueName struct {
 // changes wake it once.
 type waiter struct {
 	keys  []string
+	db    uint8
 	typ   keyspace.Type // of what it removes; None: it reads
 	woken chan struct{}
 }
@@ -58,12 +60,13 @@ func (h *hub) register(keys [][]byte) *waiter {
 }
 
 // queue is register for one who removes elements of values of a type.
-func (h *hub) queue(keys [][]byte, typ keyspace.Type) *waiter {
+func (h *hub) queue(db uint8, keys [][]byte, typ keyspace.Type) *waiter {
 	w := newWaiter(keys, typ)
+	w.db = db
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, key := range w.keys {
-		name := queueName{key, typ}
+		name := queueName{db, key, typ}
 		h.queues[name] = append(h.queues[name], w)
 	}
 	return w
@@ -88,7 +91,7 @@ func (h *hub) remove(w *waiter) {
 	defer h.mu.Unlock()
 	for _, key := range w.keys {
 		if w.typ != keyspace.None {
-			h.leave(w, queueName{key, w.typ})
+			h.leave(w, queueName{w.db, key, w.typ})
 			continue
 		}
 		delete(h.byKey[key], w)
@@ -121,7 +124,7 @@ func (h *hub) leave(w *waiter, name queueName) {
 func (h *hub) leads(w *waiter, key string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	q := h.queues[queueName{key, w.typ}]
+	q := h.queues[queueName{w.db, key, w.typ}]
 	return len(q) > 0 && q[0] == w
 }
 
@@ -153,8 +156,19 @@ func (h *hub) touched(keys []string) {
 	}
 	for _, key := range keys {
 		wakeAll(h.byKey[key])
+		h.wakeFirst(key)
+	}
+}
+
+// wakeFirst wakes who is first in the queues for a key, in every database:
+// what was touched is told without.
+func (h *hub) wakeFirst(key string) {
+	if len(h.queues) == 0 {
+		return
+	}
+	for db := range uint8(keyspace.Databases) {
 		for _, typ := range []keyspace.Type{keyspace.List, keyspace.ZSet} {
-			if q := h.queues[queueName{key, typ}]; len(q) > 0 {
+			if q := h.queues[queueName{db, key, typ}]; len(q) > 0 {
 				q[0].wake()
 			}
 		}

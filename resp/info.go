@@ -183,16 +183,17 @@ func infoParlor(_ *session, f *infoFields) error {
 
 // infoKeyspace shows this node's state: INFO answers without a leader too.
 func infoKeyspace(s *session, f *infoFields) error {
-	var keys, expires int64
 	err := s.server.store.View(func(tx *keyspace.Tx) error {
-		keys, expires = tx.KeyCount()
+		for db := range uint8(keyspace.Databases) {
+			tx.Select(db)
+			if keys, expires := tx.KeyCount(); keys > 0 {
+				f.add(fmt.Sprintf("db%d", db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return storeError(err, command.ErrNoLeader)
-	}
-	if keys > 0 {
-		f.add("db0", fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
 	}
 	return nil
 }

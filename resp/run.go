@@ -27,6 +27,7 @@ type run struct {
 // item is one command of a run, or the reply to one.
 type item struct {
 	entry *entry // nil: there is only the reply
+	db    uint8  // database that it runs in
 	args  [][]byte
 	reply command.Reply
 	took  time.Duration
@@ -52,7 +53,7 @@ func (r *run) add(e *entry, args [][]byte) {
 		}
 		args = prepared
 	}
-	r.items = append(r.items, item{entry: e, args: args})
+	r.items = append(r.items, item{entry: e, db: r.s.dbIndex(), args: args})
 }
 
 // answer puts a reply after those of the commands before it.
@@ -90,7 +91,7 @@ func (r *run) propose(items []item) {
 	reqs := make([]command.Request, 0, len(items))
 	for i := range items {
 		if items[i].entry != nil {
-			reqs = append(reqs, command.Request{Commands: []command.Args{items[i].args}})
+			reqs = append(reqs, command.Request{DB: items[i].db, Commands: []command.Args{items[i].args}})
 		}
 	}
 	if len(reqs) == 0 {
@@ -192,6 +193,7 @@ func (r *run) readShort(items []item) (n int, err error) {
 			if it.entry == nil {
 				continue
 			}
+			tx.Select(it.entry.spec.Database(it.db))
 			if takesLong(tx, it.entry, it.args) {
 				return nil
 			}
@@ -213,6 +215,7 @@ func (r *run) readLong(it *item) error {
 // read runs one read command.
 func (s *session) read(tx *keyspace.Tx, it *item) {
 	began := time.Now()
+	tx.Select(it.entry.spec.Database(it.db))
 	it.reply = s.call(tx, it.entry, it.args)
 	it.took = time.Since(began)
 }

@@ -66,7 +66,7 @@ func startRedis(t *testing.T, password string) net.Addr {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	addr := &net.UnixAddr{Net: "unix", Name: filepath.Join(dir, "s")}
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", addr.Name, "--dir", dir, "--save", "", "--databases", "1", "--requirepass", password)
+	cmd := exec.Command(path, "--port", "0", "--unixsocket", addr.Name, "--dir", dir, "--save", "", "--requirepass", password)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

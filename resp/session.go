@@ -30,6 +30,7 @@ type session struct {
 	laddr  string // of the server
 
 	proto      atomic.Int32 // resp2 or resp3
+	db         atomic.Int32 // that SELECT chose
 	localReads bool         // READONLY: reads need not see what other nodes committed
 	replies    replyMode
 	tx         transaction
@@ -137,6 +138,7 @@ func (s *session) reset() {
 	s.tx.clear()
 	s.queued.Store(-1)
 	s.proto.Store(resp2)
+	s.db.Store(0)
 	s.localReads = false
 	s.stopListening()
 	s.replies = replyOn

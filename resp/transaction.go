@@ -110,9 +110,11 @@ func (s *session) watch(args [][]byte) (command.Reply, error) {
 		return command.Reply{}, storeError(err, command.ErrNoLeader)
 	}
 	err := s.server.store.View(func(tx *keyspace.Tx) error {
+		db := s.dbIndex()
+		tx.Select(db)
 		for _, key := range args[1:] {
-			if !s.tx.watching(key) {
-				s.tx.watches = append(s.tx.watches, command.Watch{Key: key, Revision: tx.Revision(key)})
+			if !s.tx.watching(db, key) {
+				s.tx.watches = append(s.tx.watches, command.Watch{DB: db, Key: key, Revision: tx.Revision(key)})
 			}
 		}
 		return nil
@@ -123,9 +125,9 @@ func (s *session) watch(args [][]byte) (command.Reply, error) {
 	return command.OK, nil
 }
 
-func (t *transaction) watching(key []byte) bool {
+func (t *transaction) watching(db uint8, key []byte) bool {
 	for _, w := range t.watches {
-		if string(w.Key) == string(key) {
+		if w.DB == db && string(w.Key) == string(key) {
 			return true
 		}
 	}
@@ -149,6 +151,7 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 	if tx.spoilt {
 		return command.Reply{}, errExecAbort
 	}
+	tx.placeCommands(s.dbIndex())
 	if err := s.execStore(&tx); err != nil {
 		if errors.Is(err, errWatchConflict) {
 			return command.NullArray(), nil
@@ -200,7 +203,8 @@ func (s *session) execStore(tx *transaction) error {
 // rejects is answered with its error and left out, as one that fails in the
 // state machine does not stop the others.
 func (s *session) execWrites(tx *transaction) error {
-	req := command.Request{Watches: tx.watches}
+	var req command.Request
+	req.Watches = tx.watches
 	var sent []*item
 	for i := range tx.queue {
 		it := &tx.queue[i]
@@ -215,6 +219,12 @@ func (s *session) execWrites(tx *transaction) error {
 				continue
 			}
 			args = prepared
+		}
+		switch {
+		case len(req.Commands) == 0:
+			req.DB = it.db
+		case it.db != sent[len(sent)-1].db:
+			req.Selects = append(req.Selects, command.Select{Before: len(req.Commands), DB: it.db})
 		}
 		req.Commands = append(req.Commands, args)
 		sent = append(sent, it)
@@ -253,6 +263,7 @@ func (s *session) execReads(tx *transaction) error {
 	}
 	err := look(func(view *keyspace.Tx) error {
 		for _, w := range tx.watches {
+			view.Select(w.DB)
 			if view.Revision(w.Key) != w.Revision {
 				return errWatchConflict
 			}

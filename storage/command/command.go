@@ -84,6 +84,15 @@ type Call struct {
 // Is says whether the command has all the flags of f.
 func (s *Spec) Is(f Flag) bool { return s.Flags&f == f }
 
+// Database gives the database that a call runs in whose client has selected
+// db. The domain is in database 0, whatever that is.
+func (s *Spec) Database(db uint8) uint8 {
+	if s.Flags&(Module|Internal) != 0 {
+		return 0
+	}
+	return db
+}
+
 // ArityOK says whether n arguments, with the name, are right.
 func (s *Spec) ArityOK(n int) bool {
 	if s.Arity >= 0 {

@@ -15,6 +15,7 @@ func New(args ...string) Args {
 // Watch is a condition of a Request: Key was at Revision when the client
 // looked. 0 stands for a key that did not exist.
 type Watch struct {
+	DB       uint8 // database of the key
 	Key      []byte
 	Revision uint64
 }
@@ -23,8 +24,16 @@ type Watch struct {
 // with nothing between them. A command that fails does not stop the others
 // (as in MULTI). If a Watch does not hold, none runs.
 type Request struct {
+	DB       uint8 // database that the commands run in
 	Commands []Args
 	Watches  []Watch
+	Selects  []Select // in order of Before, for transactions that change the database
+}
+
+// Select changes the database between commands of a Request.
+type Select struct {
+	Before int // number of the first command that runs in it
+	DB     uint8
 }
 
 // Result is the outcome of a Request.

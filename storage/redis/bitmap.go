@@ -118,6 +118,9 @@ func bitcount(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
+	if start < 0 && end < 0 && start > end {
+		return command.Int(0), nil
+	}
 	unit := int64(8)
 	if len(args) == 5 {
 		byBit, err := bitUnit(args[4])
@@ -127,9 +130,6 @@ func bitcount(c *command.Call, args [][]byte) (command.Reply, error) {
 		if byBit {
 			unit = 1
 		}
-	}
-	if start < 0 && end < 0 && start > end {
-		return command.Int(0), nil
 	}
 	n := int64(len(v)) * 8 / unit
 	if end < 0 {

@@ -103,6 +103,9 @@ func (d *duel) normal(args []string, r command.Reply) command.Reply {
 	if name[0] == 'Z' {
 		r = positiveZero(r)
 	}
+	if name == "GET" && strings.HasPrefix(string(r.Str), "HYLL") && len(r.Str) > 16 {
+		clear(r.Str[8:16]) // the cached count, which Redis renews on reading
+	}
 	switch name {
 	case "HGETALL":
 		return sorted(r, 2)

@@ -51,6 +51,8 @@ var templates = []string{
 	"SORT_RO $C [ ALPHA ] [ DESC ] GET string* GET #", "SORT numbers BY string* [ ALPHA ] [ LIMIT $J $J ] GET # [ GET $A ]", "SORT numbers BY hash*->m1 GET hash*->m1 GET # [ STORE $A ]",
 	"SORT $C BY nosort [ DESC ] [ LIMIT $J $J ] [ STORE $l ]", "SORT $C ALPHA [ DESC ] [ LIMIT $J $J ] STORE $l", "SORT $A ALPHA STORE $A",
 
+	"PFADD $h { $M }", "PFADD $h { $V } { $m }", "PFADD $h { $V } { $V } { $V } { $V }", "PFADD $h { $V } { $V } { $V } { $V }", "PFADD $A", "PFADD $A $M", "PFCOUNT $h", "PFCOUNT { $h }", "PFMERGE $h { $h }", "PFMERGE $A $h", "GET $h",
+
 	"LPUSH $l { $V }", "RPUSH $l { $M }", "RPUSH $l { $M } $m $m $m $m", "LPUSH $l { $M } $m $m $m", "LPUSHX $l { $V }", "RPUSHX $l { $M }", "LPOP $l [ $j ]", "RPOP $l [ $j ]", "LLEN $l",
 	"LRANGE $l $J $J", "LRANGE $l 0 -1", "LINDEX $l $J", "LSET $l $J $V", "LINSERT $l BEFORE|AFTER $M $V", "LREM $l $b $M", "LTRIM $l $b $J", "LTRIM $l 0 $R",
 	"LPOS $l $M [ RANK $b ] [ COUNT $j ] [ MAXLEN $R ]", "LMOVE $l $l LEFT|RIGHT LEFT|RIGHT", "RPOPLPUSH $l $l", "LMPOP 2 $l $l LEFT|RIGHT [ COUNT $j ]",
@@ -111,6 +113,8 @@ func (m *maker) argument(kind string) string {
 			b[i] = "abc"[n(3)]
 		}
 		return string(b)
+	case "h":
+		return pool("pf", 3)
 	case "b":
 		return strconv.Itoa(n(5) - 2)
 	case "t":

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -112,7 +111,6 @@ type batcher struct {
 	clock   *leaderClock
 	limits  Limits
 	metrics *nodeMetrics
-	failed  atomic.Bool
 }
 
 // run makes entries until ctx ends or raft refuses one. On return nothing of

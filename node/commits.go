@@ -68,7 +68,7 @@ func (t *raftTransport) sending(id raft.ServerID, target raft.ServerAddress, arg
 	defer t.mu.Unlock()
 	f := t.peers[id]
 	if f == nil || f.base.Term != args.Term {
-		f = &follower{base: raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term, Leader: args.Leader}}
+		f = &follower{base: raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term}}
 		t.peers[id] = f
 	}
 	f.target = target

@@ -39,7 +39,7 @@ func stringCommands() []entry {
 type setOptions struct {
 	nx, xx, get, keepTTL, persist bool
 	unit                          []byte // EX, PX, EXAT or PXAT as written; nil: none
-	at, relative                  bool
+	relative                      bool
 	scale                         int64 // ms a unit
 	time                          []byte
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -157,6 +158,7 @@ func (b *batcher) next(ctx context.Context, s *batch) ([]byte, error) {
 		}
 		select {
 		case <-b.pending.arrived:
+			runtime.Gosched() // clients that are ready come along
 		case <-b.inbox.arrived:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/parlorchat/parlor/raftfsm"
@@ -121,6 +122,7 @@ func (n *Node) carryTo(ctx context.Context, r route) error {
 		}
 		select {
 		case <-n.pending.arrived:
+			runtime.Gosched() // clients that are ready come along
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -37,6 +37,9 @@ func appendReply(b []byte, r command.Reply, proto int) []byte {
 	case command.KindBulk:
 		return appendBulk(b, r.Str)
 	case command.KindDouble:
+		if r.Str != nil {
+			return appendNumber(b, r.Str, proto)
+		}
 		return appendDouble(b, r.Float, proto)
 	case command.KindBool:
 		return appendBool(b, r.Int != 0, proto)
@@ -143,6 +146,10 @@ func appendDouble(b []byte, f float64, proto int) []byte {
 	default:
 		text = strconv.AppendFloat(scratch[:0], f, 'g', 17, 64)
 	}
+	return appendNumber(b, text, proto)
+}
+
+func appendNumber(b, text []byte, proto int) []byte {
 	if proto == resp3 {
 		b = append(b, ',')
 		b = append(b, text...)

@@ -74,7 +74,7 @@ func TestKeysOfAllGenericCommandsAreFound(t *testing.T) {
 		{"SINTERSTORE", "free", "a", "secret:x"}, {"SMOVE", "free", "agent:x:chats", "m"}, {"COPY", "secret:x", "free"}, {"MGET", "a", "secret:x"},
 		{"MSET", "a", "1", "site:x", "2"}, {"OBJECT", "ENCODING", "secret:x"}, {"XGROUP", "CREATE", "site:x:events", "g", "$", "MKSTREAM"},
 		{"XINFO", "STREAM", "secret:x"}, {"RENAME", "a", "secret:x"}, {"WATCH", "a", "secret:x"}, {"MEMORY", "USAGE", "secret:x"},
-		{"SORT", "a", "STORE", "site:x:list"}, {"SORT", "secret:x"},
+		{"SORT", "a", "STORE", "site:x:list"}, {"SORT", "secret:x"}, {"GEORADIUS", "a", "1", "1", "1", "m", "STORE", "site:x:list"}, {"GEORADIUSBYMEMBER", "a", "m", "1", "m", "STOREDIST", "secret:x"},
 	} {
 		if got := c.do(args...); len(got) < 7 || got[:7] != "-DENIED" {
 			t.Errorf("%s answers %s", args, got)

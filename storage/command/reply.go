@@ -38,7 +38,7 @@ type Reply struct {
 	Kind  Kind
 	Int   int64   // KindInt; KindBool as 0 or 1
 	Float float64 // KindDouble
-	Str   []byte  // KindSimple, KindError, KindBulk, KindVerbatim
+	Str   []byte  // KindSimple, KindError, KindBulk, KindVerbatim; see DoubleAs
 	Elems []Reply // KindArray, KindMap, KindSet, KindPairs, KindTable
 }
 
@@ -73,6 +73,12 @@ func BulkString(s string) Reply { return Reply{Kind: KindBulk, Str: []byte(s)} }
 
 // Double is a floating point number; RESP2 clients see it as a bulk string.
 func Double(f float64) Reply { return Reply{Kind: KindDouble, Float: f} }
+
+// DoubleAs is a Double that is written in a certain way, such as with more
+// digits than it has.
+func DoubleAs(f float64, text string) Reply {
+	return Reply{Kind: KindDouble, Float: f, Str: []byte(text)}
+}
 
 // Array is an ordered list.
 func Array(elems ...Reply) Reply { return Reply{Kind: KindArray, Elems: elems} }

@@ -23,6 +23,7 @@ func Commands() []command.Spec {
 		{"sorted-set", "sortedset", zsetCommands()},
 		{"sorted-set", "sortedset", blockingZSetCommands()},
 		{"list", "list", listCommands()},
+		{"geo", "geo", geoCommands()},
 		{"stream", "stream", streamCommands()},
 	} {
 		for _, c := range g.commands {

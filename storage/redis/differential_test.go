@@ -42,6 +42,8 @@ func (d *duel) run(args []string) {
 		if len(d.log)%8 == 0 { // or there would never be much
 			d.compare(args, d.ours.do(args...), d.theirs.do(d.t, args...))
 		}
+	case "GEOSEARCH", "GEORADIUS", "GEORADIUS_RO", "GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO":
+		d.search(args)
 	case "SORT", "SORT_RO":
 		d.sort(args)
 	case "SPOP":
@@ -286,6 +288,26 @@ func (d *duel) settle() {
 func (d *duel) selectDB(db string) {
 	d.ours.db = db[0] - '0'
 	d.theirs.do(d.t, "SELECT", db)
+}
+
+// search compares what a search of places answers, whose order is defined only
+// if one is asked for.
+func (d *duel) search(args []string) {
+	has := func(word string) bool {
+		return slices.ContainsFunc(args, func(a string) bool { return strings.EqualFold(a, word) })
+	}
+	mine, other := wire(d.ours.do(args...), d.proto), d.theirs.do(d.t, args...)
+	switch {
+	case has("ANY") && mine.Kind == command.KindArray && other.Kind == command.KindArray:
+		mine, other = command.Int(int64(len(mine.Elems))), command.Int(int64(len(other.Elems)))
+	case !has("COUNT") && !has("ASC") && !has("DESC"):
+		byShow := func(r command.Reply) command.Reply {
+			slices.SortFunc(r.Elems, func(a, b command.Reply) int { return strings.Compare(show(a), show(b)) })
+			return r
+		}
+		mine, other = byShow(mine), byShow(other)
+	}
+	d.compare(args, mine, other)
 }
 
 // sort compares what SORT answers, as far as its order is defined.

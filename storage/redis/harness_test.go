@@ -190,7 +190,13 @@ func wire(r command.Reply, proto int) command.Reply {
 	switch r.Kind {
 	case command.KindDouble:
 		if proto == 2 {
+			if r.Str != nil {
+				return command.Bulk(r.Str)
+			}
 			return command.BulkString(formatDouble(r.Float))
+		}
+		if f, err := strconv.ParseFloat(string(r.Str), 64); err == nil {
+			return command.Double(f)
 		}
 	case command.KindNullArray:
 		if proto == 3 {

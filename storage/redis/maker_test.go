@@ -53,6 +53,11 @@ var templates = []string{
 
 	"PFADD $h { $M }", "PFADD $h { $V } { $m }", "PFADD $h { $V } { $V } { $V } { $V }", "PFADD $h { $V } { $V } { $V } { $V }", "PFADD $A", "PFADD $A $M", "PFCOUNT $h", "PFCOUNT { $h }", "PFMERGE $h { $h }", "PFMERGE $A $h", "GET $h",
 
+	"GEOADD $p { $x $y $M }", "GEOADD $p { $x $y $m }", "GEOADD $p { $x $y $m } $x $y $m $x $y $m", "GEOADD $p [ NX|XX ] [ CH ] { $x $y $M }", "GEOPOS $p { $M }", "GEOPOS $p { $m }", "GEODIST $p $m $m [ $u ]", "GEODIST $p $M $M $u", "GEOHASH $p { $M }",
+	"GEOSEARCH $p FROMLONLAT $x $y BYRADIUS $a $u [ ASC|DESC ] [ COUNT $j ] [ WITHCOORD ] [ WITHDIST ] [ WITHHASH ]", "GEOSEARCH $p FROMMEMBER $M BYBOX $a $a $u [ ASC|DESC ] [ COUNT $j ] [ WITHCOORD ] [ WITHDIST ]",
+	"GEOSEARCH $p FROMLONLAT $x $y BYBOX $a $a $u [ WITHDIST ]", "GEOSEARCHSTORE $p $p FROMLONLAT $x $y BYRADIUS $a $u [ ASC|DESC ] [ COUNT $j ]", "GEORADIUS $p $x $y $a $u [ WITHDIST ] [ COUNT $j ] [ ASC|DESC ]",
+	"GEORADIUS $p $x $y $a $u STORE $Z", "GEORADIUS_RO $p $x $y $a $u [ WITHHASH ]", "GEORADIUSBYMEMBER $p $M $a $u [ WITHDIST ] [ DESC ]", "GEORADIUSBYMEMBER_RO $p $m $a $u [ COUNT $j ANY ]", "GEORADIUSBYMEMBER $p $M $a $u STORE $p",
+
 	"LPUSH $l { $V }", "RPUSH $l { $M }", "RPUSH $l { $M } $m $m $m $m", "LPUSH $l { $M } $m $m $m", "LPUSHX $l { $V }", "RPUSHX $l { $M }", "LPOP $l [ $j ]", "RPOP $l [ $j ]", "LLEN $l",
 	"LRANGE $l $J $J", "LRANGE $l 0 -1", "LINDEX $l $J", "LSET $l $J $V", "LINSERT $l BEFORE|AFTER $M $V", "LREM $l $b $M", "LTRIM $l $b $J", "LTRIM $l 0 $R",
 	"LPOS $l $M [ RANK $b ] [ COUNT $j ] [ MAXLEN $R ]", "LMOVE $l $l LEFT|RIGHT LEFT|RIGHT", "RPOPLPUSH $l $l", "LMPOP 2 $l $l LEFT|RIGHT [ COUNT $j ]",
@@ -115,6 +120,16 @@ func (m *maker) argument(kind string) string {
 		return string(b)
 	case "h":
 		return pool("pf", 3)
+	case "p":
+		return pool("geo", 2)
+	case "x":
+		return strconv.FormatFloat(m.r.Float64()*360-180, 'f', 5, 64)
+	case "y":
+		return strconv.FormatFloat(m.r.Float64()*140-70, 'f', 5, 64)
+	case "a":
+		return m.pick("100", "5000", strconv.Itoa(n(2000)), "0.5")
+	case "u":
+		return m.pick("m", "km", "km", "KM", "mi", "ft")
 	case "b":
 		return strconv.Itoa(n(5) - 2)
 	case "t":

@@ -13,6 +13,7 @@ func Commands() []command.Spec {
 	for _, g := range []group{
 		{"string", "string", stringCommands()},
 		{"bitmap", "bitmap", bitmapCommands()},
+		{"generic", "keyspace", dumpCommands()},
 		{"hyperloglog", "hyperloglog", hyperloglogCommands()},
 		{"generic", "keyspace", keyCommands()},
 		{"server", "keyspace", serverCommands()},

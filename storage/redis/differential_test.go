@@ -44,6 +44,8 @@ func (d *duel) run(args []string) {
 		}
 	case "GEOSEARCH", "GEORADIUS", "GEORADIUS_RO", "GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO":
 		d.search(args)
+	case "DUMP":
+		d.exchange(args)
 	case "SORT", "SORT_RO":
 		d.sort(args)
 	case "SPOP":
@@ -306,6 +308,24 @@ func (d *duel) search(args []string) {
 			return r
 		}
 		mine, other = byShow(mine), byShow(other)
+	}
+	d.compare(args, mine, other)
+}
+
+// exchange restores at a second key what each server dumped, on the other one.
+func (d *duel) exchange(args []string) {
+	if len(args) != 3 {
+		return // payloads need not be equal
+	}
+	if d.ours.do("TYPE", args[1]).Text() == "stream" {
+		return
+	}
+	mine, other := d.ours.do("DUMP", args[1]), d.theirs.do(d.t, "DUMP", args[1])
+	if mine.Kind == command.KindBulk && other.Kind == command.KindBulk {
+		restore := []string{"RESTORE", args[2], "0", string(other.Str), "REPLACE"}
+		d.log = append(d.log, fmt.Sprintf("%q", restore))
+		d.compare(restore, d.ours.do(restore...), d.theirs.do(d.t, "RESTORE", args[2], "0", string(mine.Str), "REPLACE"))
+		return
 	}
 	d.compare(args, mine, other)
 }

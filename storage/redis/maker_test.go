@@ -58,6 +58,8 @@ var templates = []string{
 	"GEOSEARCH $p FROMLONLAT $x $y BYBOX $a $a $u [ WITHDIST ]", "GEOSEARCHSTORE $p $p FROMLONLAT $x $y BYRADIUS $a $u [ ASC|DESC ] [ COUNT $j ]", "GEORADIUS $p $x $y $a $u [ WITHDIST ] [ COUNT $j ] [ ASC|DESC ]",
 	"GEORADIUS $p $x $y $a $u STORE $Z", "GEORADIUS_RO $p $x $y $a $u [ WITHHASH ]", "GEORADIUSBYMEMBER $p $M $a $u [ WITHDIST ] [ DESC ]", "GEORADIUSBYMEMBER_RO $p $m $a $u [ COUNT $j ANY ]", "GEORADIUSBYMEMBER $p $M $a $u STORE $p",
 
+	"DUMP $A $A", "DUMP $K $K", "DUMP $A",
+
 	"LPUSH $l { $V }", "RPUSH $l { $M }", "RPUSH $l { $M } $m $m $m $m", "LPUSH $l { $M } $m $m $m", "LPUSHX $l { $V }", "RPUSHX $l { $M }", "LPOP $l [ $j ]", "RPOP $l [ $j ]", "LLEN $l",
 	"LRANGE $l $J $J", "LRANGE $l 0 -1", "LINDEX $l $J", "LSET $l $J $V", "LINSERT $l BEFORE|AFTER $M $V", "LREM $l $b $M", "LTRIM $l $b $J", "LTRIM $l 0 $R",
 	"LPOS $l $M [ RANK $b ] [ COUNT $j ] [ MAXLEN $R ]", "LMOVE $l $l LEFT|RIGHT LEFT|RIGHT", "RPOPLPUSH $l $l", "LMPOP 2 $l $l LEFT|RIGHT [ COUNT $j ]",

@@ -82,6 +82,9 @@ func (f *feed) refresh() error {
 			f.restart(now)
 			return nil
 		}
+		if err := f.heed(events); err != nil {
+			return err
+		}
 		f.hand(events)
 		if events[len(events)-1].Seq >= now.seq {
 			return nil
@@ -263,25 +266,27 @@ type receiver struct {
 	visitor string
 	agent   string
 	admin   bool
+	session string        // SHA-256 of the agent's token, in hex
 	notify  chan struct{} // capacity 1: there is something to take
 
 	feed    *feed
 	limit   int
 	pending []*frame
-	over    bool // he was too slow, or the stream began anew
+	over    bool // he was too slow, the stream began anew, or his role changed
+	gone    bool // he may not listen any more
 }
 
 func newVisitorReceiver(site, visitor string) *receiver {
 	return &receiver{site: site, visitor: visitor, notify: make(chan struct{}, 1)}
 }
 
-func newAgentReceiver(site, agent string, admin bool) *receiver {
-	return &receiver{site: site, agent: agent, admin: admin, notify: make(chan struct{}, 1)}
+func newAgentReceiver(site, agent string, admin bool, session string) *receiver {
+	return &receiver{site: site, agent: agent, admin: admin, session: session, notify: make(chan struct{}, 1)}
 }
 
 // push adds a frame. feed.mu is held.
 func (r *receiver) push(fr *frame) {
-	if r.over {
+	if r.over || r.gone {
 		return
 	}
 	if len(r.pending) >= r.limit {

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/parlorchat/parlor/core"
 )
 
 // hub follows the event streams of the sites that somebody listens to, and
@@ -21,6 +23,7 @@ type hub struct {
 	dirtyMu sync.Mutex
 	dirty   map[string]bool // event keys with new entries
 	all     bool            // anything may have changed
+	ended   bool            // a session has
 	wake    chan struct{}
 }
 
@@ -65,8 +68,9 @@ func (h *hub) touched(keys []string) {
 		if isEventsKey(key) {
 			h.dirty[key] = true
 		}
+		h.ended = h.ended || key == core.SessionsEndKey
 	}
-	some := h.all || len(h.dirty) > 0
+	some := h.all || h.ended || len(h.dirty) > 0
 	h.dirtyMu.Unlock()
 	if some {
 		select {
@@ -79,18 +83,26 @@ func (h *hub) touched(keys []string) {
 // follow brings the feeds up to date whose streams have changed.
 func (h *hub) follow() {
 	h.dirtyMu.Lock()
-	dirty, all := h.dirty, h.all
-	h.dirty, h.all = map[string]bool{}, false
+	dirty, all, ended := h.dirty, h.all, h.ended
+	h.dirty, h.all, h.ended = map[string]bool{}, false, false
 	h.dirtyMu.Unlock()
 
 	h.mu.Lock()
-	var due []*feed
+	var due, doubtful []*feed
 	for _, f := range h.feeds {
 		if all || dirty[f.key] {
 			due = append(due, f)
 		}
+		if all || ended {
+			doubtful = append(doubtful, f)
+		}
 	}
 	h.mu.Unlock()
+	for _, f := range doubtful {
+		if err := f.review(func(*receiver) bool { return true }); err != nil {
+			h.log.Error("looking at the sessions of those who listen", "site", f.site, "err", err)
+		}
+	}
 	for _, f := range due {
 		if err := f.refresh(); err != nil {
 			h.log.Error("following events", "site", f.site, "err", err)
@@ -156,6 +168,13 @@ func (h *hub) join(ctx context.Context, r *receiver, from *position) (opening, e
 		}
 	}
 	at := f.add(r)
+	// His session may have ended between the gate and here, unheard.
+	if err := f.review(func(other *receiver) bool { return other == r }); err != nil {
+		return opening{}, err
+	}
+	if err := r.dismissed(); err != nil {
+		return opening{}, err
+	}
 	if from == nil {
 		return opening{at: at}, nil
 	}

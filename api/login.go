@@ -123,9 +123,6 @@ func (s *Server) begin(ctx context.Context, c *call, agent string) (*reply[login
 
 func (s *Server) logout(ctx context.Context, c *call, _ *openInput) (*empty, error) {
 	_, err := ask(ctx, s, c, core.SessionRemove{SHA256: c.session})
-	if err == nil {
-		s.sockets.closeSession(c.session)
-	}
 	return &empty{}, err
 }
 

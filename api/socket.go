@@ -120,6 +120,10 @@ func (k *socket) serve() {
 	defer leave()
 	defer s.hub.leave(k.r)
 	start, err := s.hub.join(s.base, k.r, k.from)
+	if k.r.dismissed() != nil {
+		k.say(closing{closeUnauthorized, "unauthorized"})
+		return
+	}
 	if err != nil {
 		s.problemFor("opening a socket", err) // for the log
 		k.say(closing{closeGoingAway, "going-away"})
@@ -192,6 +196,10 @@ func (k *socket) beat() bool {
 
 // pass sends the frames that wait; always: even if there are none.
 func (k *socket) pass(always bool) bool {
+	if k.r.dismissed() != nil {
+		k.say(closing{closeUnauthorized, "unauthorized"})
+		return false
+	}
 	frames, at, ok := k.r.take()
 	if !ok {
 		k.say(closing{closeResync, "resync"})
@@ -211,7 +219,8 @@ func (k *socket) send(body []byte) bool {
 	return k.conn.WriteMessage(websocket.TextMessage, body) == nil
 }
 
-// mayListen says whether a caller's session or token is still good.
+// mayListen says whether a caller's session or token is still good: they also
+// expire, which nobody tells.
 func (s *Server) mayListen(c *call) bool {
 	if c.visitor != nil {
 		return s.now().UnixMilli() < c.visitor.Expires
@@ -394,17 +403,6 @@ func (sr *socketRegistry) goAway() {
 		k.end(closing{closeGoingAway, "going-away"})
 	}
 	sr.settle()
-}
-
-// closeSession closes the sockets of a session that has ended.
-func (sr *socketRegistry) closeSession(hash string) {
-	sr.mu.Lock()
-	defer sr.mu.Unlock()
-	for k := range sr.open {
-		if k.call.session == hash {
-			k.end(closing{closeUnauthorized, "unauthorized"})
-		}
-	}
 }
 
 // wait waits until all sockets are closed; when ctx ends it cuts those that

@@ -29,7 +29,7 @@ func (s *Server) syncRoutes() {
 // receiver makes the receiver of whoever calls.
 func (c *call) receiver() *receiver {
 	if c.agent != nil {
-		return newAgentReceiver(c.agent.Site, c.agent.ID, c.agent.Role == core.RoleAdmin)
+		return newAgentReceiver(c.agent.Site, c.agent.ID, c.agent.Role == core.RoleAdmin, c.session)
 	}
 	return newVisitorReceiver(c.visitor.Site, c.visitor.Visitor)
 }
@@ -77,6 +77,9 @@ func (s *Server) poll(r *receiver, from *position, wait time.Duration) (at posit
 	case <-r.notify:
 	case <-timer.C:
 	case <-s.draining:
+	}
+	if err := r.dismissed(); err != nil {
+		return at, false, nil, err
 	}
 	frames, at, ok := r.take()
 	return at, !ok, frames, nil

@@ -13,6 +13,7 @@ const (
 	keyGroup       = "system:group"        // hash
 	keyAgentsSeen  = "system:agents:seen"  // zset
 	keyVisitorsDue = "system:visitors:due" // zset
+	keySessionsEnd = "system:sessions:end" // stream
 	keyTokenKey    = "secret:token_key"    // string
 	keySetup       = "secret:setup"        // string
 	prefixSecret   = "secret:"             // hidden from clients
@@ -68,6 +69,9 @@ func keyConfig(site, kind string) string {
 // EventsKey is the stream of a site's events: what to look for in the keys
 // that a batch touched.
 func EventsKey(site string) string { return keyEvents(site) }
+
+// SessionsEndKey is the stream that gets an entry when an agent signs out.
+const SessionsEndKey = keySessionsEnd
 
 // seqID is the stream id of entry seq of one of the domain's streams.
 func seqID(seq int64) keyspace.StreamID { return keyspace.StreamID{Ms: uint64(seq)} }

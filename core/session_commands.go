@@ -32,7 +32,28 @@ func runSessionCreate(s *step, args []string) (command.Reply, error) {
 
 // runSessionRemove is SESSION.REMOVE.
 func runSessionRemove(s *step, args []string) (command.Reply, error) {
-	return command.Bool(s.Delete([]byte(keySession(args[1])))), nil
+	key := []byte(keySession(args[1]))
+	agent, _, err := s.HGet(key, []byte("agent"))
+	if err != nil || !s.Delete(key) {
+		return command.Bool(false), err
+	}
+	return command.Bool(true), s.tellSessionEnd(string(agent))
+}
+
+// tellSessionEnd wakes all nodes: those on which somebody listens with the
+// session look at it again. Nobody reads the entry, so only the last is kept.
+func (s *step) tellSessionEnd(agent string) error {
+	key := []byte(keySessionsEnd)
+	last, err := s.XLast(key)
+	if err != nil {
+		return err
+	}
+	fields := pairs(field{"agent", agent}, field{"at", count(s.Now)})
+	if err := s.XAdd(key, seqID(int64(last.Ms)+1), fields); err != nil {
+		return err
+	}
+	_, err = s.XTrimLen(key, 1, 0)
+	return err
 }
 
 func checkSHA256(what, text string) error {

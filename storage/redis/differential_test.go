@@ -317,9 +317,6 @@ func (d *duel) exchange(args []string) {
 	if len(args) != 3 {
 		return // payloads need not be equal
 	}
-	if d.ours.do("TYPE", args[1]).Text() == "stream" {
-		return
-	}
 	mine, other := d.ours.do("DUMP", args[1]), d.theirs.do(d.t, "DUMP", args[1])
 	if mine.Kind == command.KindBulk && other.Kind == command.KindBulk {
 		restore := []string{"RESTORE", args[2], "0", string(other.Str), "REPLACE"}

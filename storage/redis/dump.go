@@ -56,8 +56,8 @@ func dump(c *command.Call, args [][]byte) (command.Reply, error) {
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(score))
 			return more
 		})
-	default:
-		err = command.Errorf("ERR", "DUMP of streams is not supported: read them with XRANGE")
+	case keyspace.Stream:
+		b, err = dumpStream(c, b, key)
 	}
 	switch {
 	case err != nil:
@@ -169,6 +169,8 @@ func load(c *command.Call, key, payload []byte) error {
 		want, made, err = r.zset(c, key, r.members(payload[0] == rdbZSet))
 	case rdbZSetPack:
 		want, made, err = r.zset(c, key, r.scored(r.listPack()))
+	case rdbStream1, rdbStream2, rdbStream3:
+		err, want, made = r.loadStream(c, key, payload[0]), 1, 1 // may be empty
 	}
 	if err != nil {
 		return err

@@ -53,6 +53,17 @@ func TestPayloadsGoToRedisAndBack(t *testing.T) {
 	}
 	both("ZADD", "z", "inf", "a", "-inf", "b", "1e300", "c", "0.1", "d")
 	keys["z"] = "ZRANGE"
+	for i := range 300 {
+		both("XADD", "x", fmt.Sprintf("%d-%d", i/3+1, i%3), "sensor", fmt.Sprint(i%7), "text", strings.Repeat("t", i))
+	}
+	for _, args := range [][]string{
+		{"XDEL", "x", "1-1", "50-0", "100-2"}, {"XGROUP", "CREATE", "x", "idle", "7-0"}, {"XGROUP", "CREATE", "x", "busy", "0", "ENTRIESREAD", "0"},
+		{"XREADGROUP", "GROUP", "busy", "alice", "COUNT", "3", "STREAMS", "x", ">"}, {"XREADGROUP", "GROUP", "busy", "bob", "COUNT", "2", "STREAMS", "x", ">"}, {"XACK", "x", "busy", "1-2"},
+		{"XADD", "gone", "1-0", "f", "v"}, {"XDEL", "gone", "1-0"},
+	} {
+		both(args...)
+	}
+	keys["x"], keys["gone"] = "XINFO", "XINFO"
 	for key, read := range keys {
 		mine, theirs := o.do("DUMP", key), server.do(t, "DUMP", key)
 		if got := show(o.do("RESTORE", "copy", "0", string(theirs.Str), "REPLACE")); got != "+OK" {
@@ -71,6 +82,16 @@ func TestPayloadsGoToRedisAndBack(t *testing.T) {
 			}
 		case "HGETALL":
 			size = 2
+		}
+		if read == "XINFO" {
+			for _, args := range [][]string{{"XRANGE", "copy", "-", "+"}, {"XPENDING", "copy", "busy"}, {"XPENDING", "copy", "idle"}} {
+				both(args...)
+			}
+			args := []string{"XINFO", "STREAM", "copy", "FULL"}
+			if mine, theirs := show(maskInfo(wire(o.do(args...), 2), true)), show(maskInfo(server.do(t, args...), true)); mine != theirs {
+				t.Fatalf("the copy of %s is %s, in Redis %s", key, mine, theirs)
+			}
+			continue
 		}
 		order := read == "LRANGE" || read == "ZRANGE" || read == "GET"
 		original := wire(o.do(append([]string{read, key}, args[2:]...)...), 2)

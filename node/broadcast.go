@@ -24,7 +24,7 @@ const (
 	// broadcastCost is what a payload costs the queue besides its bytes.
 	broadcastCost = 64
 	// broadcastPatience is how long a batch may take.
-	broadcastPatience = 2 * time.Second
+	broadcastPatience = 5 * time.Second
 )
 
 // note is one broadcast on its way. The payload is shared by all members'

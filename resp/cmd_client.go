@@ -111,7 +111,7 @@ func (s *session) describe() string {
 		"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
 		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), max(now.UnixMilli()-s.lastUsed.Load(), 0)/1000, flags, s.db.Load(),
 		heard[byChannel], heard[byPattern], heard[byShard], queued,
-		waiting, waiting+minReadBuffer, last, defaultUser, s.proto.Load(), libName, libVer)
+		waiting, waiting+minReadBuffer, last, s.userName(), s.proto.Load(), libName, libVer)
 }
 
 func clientList(s *session, args [][]byte) (command.Reply, error) {
@@ -204,10 +204,10 @@ func (s *session) killFilter(args [][]byte) (func(*session) bool, error) {
 				return nil, err
 			}
 		case "USER":
-			if value != defaultUser {
+			if s.server.user(value) == nil {
 				return nil, command.Errorf("ERR", "No such user '"+string(cut(args[1], maxQuoted))+"'")
 			}
-			filter = func(*session) bool { return true }
+			filter = func(c *session) bool { u := c.user.Load(); return u != nil && u.name == value }
 		case "SKIPME":
 			switch strings.ToLower(value) {
 			case "yes":
@@ -236,7 +236,7 @@ func (s *session) killFilter(args [][]byte) (func(*session) bool, error) {
 // killMatching ends connections; the caller's own only after its reply.
 func (s *session) killMatching(match func(*session) bool) (killed int) {
 	for _, c := range s.server.clients() {
-		if !match(c) {
+		if !match(c) || c != s && c.expelled.Swap(true) { // the latter: it is on its way out
 			continue
 		}
 		killed++

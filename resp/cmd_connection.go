@@ -10,9 +10,6 @@ import (
 // redisVersion is the version of Redis whose behaviour clients may expect.
 const redisVersion = "7.0.15"
 
-// defaultUser is the only user there is.
-const defaultUser = "default"
-
 var (
 	errWrongPass   = command.Errorf("WRONGPASS", "invalid username-password pair or user is disabled.")
 	errNoPassword  = command.Errorf("ERR", "AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
@@ -100,7 +97,7 @@ func (s *session) auth(args [][]byte) (command.Reply, error) {
 	switch {
 	case len(args) > 3:
 		return command.Reply{}, command.ErrSyntax
-	case len(args) == 2 && s.server.config.Password == "":
+	case len(args) == 2 && s.server.user(defaultUser).nopass:
 		return command.Reply{}, errNoPassword
 	}
 	user := []byte(defaultUser)
@@ -111,19 +108,6 @@ func (s *session) auth(args [][]byte) (command.Reply, error) {
 		return command.Reply{}, err
 	}
 	return command.OK, nil
-}
-
-// logIn compares the password whoever the user is, so that the time taken
-// does not tell who exists.
-func (s *session) logIn(user, password []byte) error {
-	right := s.server.config.Password == "" || s.server.config.passwordIs(password)
-	if !right || string(user) != defaultUser {
-		s.server.stats.AuthFailures.Add(1)
-		s.server.log.Warn("a RESP client gave a wrong password", "addr", s.addr)
-		return errWrongPass
-	}
-	s.guard.setAuthenticated(true)
-	return nil
 }
 
 // hello changes nothing unless all of it is right.

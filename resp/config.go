@@ -1,8 +1,6 @@
 package resp
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net"
 	"time"
 )
@@ -132,18 +130,12 @@ func (c Config) Notices() []string {
 	if listensOnLoopback(c.Addr) {
 		return []string{"RESP on " + c.Addr + " asks for no password: every program on this machine can read and write"}
 	}
-	return []string{"RESP listens on " + c.Addr + " without a password: clients on other machines are refused with -DENIED; set a password to let them in"}
+	return []string{"RESP listens on " + c.Addr + " without a password: clients on other machines are refused with -DENIED, or must log in as ACL users; set a password to let them in"}
 }
 
 // frameLimits are the limits for clients that are authenticated.
 func (c Config) frameLimits() FrameLimits {
 	return FrameLimits{Elements: c.MaxElements, Bulk: c.MaxBulk, Inline: c.MaxInline, Command: c.MaxCommand}
-}
-
-// passwordIs compares in constant time, whatever the lengths.
-func (c Config) passwordIs(given []byte) bool {
-	want, got := sha256.Sum256([]byte(c.Password)), sha256.Sum256(given)
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
 // listensOnLoopback says whether only programs on this machine can reach

@@ -72,7 +72,11 @@ func (s *session) admit(e *entry, args [][]byte) error {
 		return errOnlyListens(e)
 	case e.noMulti && s.tx.open:
 		return errNoMulti
-	case e.refusal != nil:
+	}
+	if err := s.permit(e, args); err != nil {
+		return err
+	}
+	if e.refusal != nil {
 		return e.refusal
 	}
 	return checkDomainKeys(e, args)

@@ -68,7 +68,7 @@ func newGuardConn(conn net.Conn, config *Config, stats *Stats) *guardConn {
 		ended:  make(chan struct{}),
 		buf:    make([]byte, minReadBuffer),
 	}
-	g.setAuthenticated(config.Password == "")
+	g.setAuthenticated(false) // until the session knows better
 	return g
 }
 

@@ -80,7 +80,7 @@ func (l *guardListener) refuse(conn net.Conn, text string) {
 // refusal says why a client must not come in; empty: it may.
 func (s *Server) refusal(conn net.Conn) string {
 	switch {
-	case s.config.Password == "" && !s.loopback && !isLocal(conn.RemoteAddr()):
+	case !s.loopback && !isLocal(conn.RemoteAddr()) && !s.hasPasswords():
 		return deniedText
 	case s.stats.Clients.Load() >= int64(s.config.MaxClients):
 		return "-ERR max number of clients reached\r\n"

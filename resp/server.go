@@ -25,6 +25,8 @@ type Server struct {
 	slow    *slowlog
 	hub     *hub
 	pubsub  *pubsub
+	acl     *acl
+	implied *aclUser // default, where nobody has defined it
 	started time.Time
 
 	loopback bool // only this machine can reach the listener
@@ -78,7 +80,12 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.requests.parent, s.requests.limit = s.ctx, config.RequestTimeout
 	s.pubsub = newPubsub(&s.config, &s.stats.Lagged)
-	s.unwatch = store.Watch(s.hub.touched)
+	s.acl = newACL()
+	s.implied = impliedDefault(config.Password)
+	s.implied.compile(s.catalog)
+	s.unwatch = store.Watch(s.changed)
+	s.loadACL(nil)
+	s.conns.Go(s.followACL)
 	s.unhear = store.OnBroadcast(broadcastTopic, s.hear)
 	return s
 }

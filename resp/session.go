@@ -29,9 +29,12 @@ type session struct {
 	addr   string // of the client
 	laddr  string // of the server
 
-	proto      atomic.Int32 // resp2 or resp3
-	db         atomic.Int32 // that SELECT chose
-	localReads bool         // READONLY: reads need not see what other nodes committed
+	proto      atomic.Int32            // resp2 or resp3
+	user       atomic.Pointer[aclUser] // nil: not authenticated
+	expelled   atomic.Bool             // the connection is being ended by others
+	changing   atomic.Bool             // it changes users
+	db         atomic.Int32            // that SELECT chose
+	localReads bool                    // READONLY: reads need not see what other nodes committed
 	replies    replyMode
 	tx         transaction
 	out        []byte // replies not yet pushed
@@ -64,6 +67,7 @@ func newSession(server *Server, guard *guardConn, id int64) *session {
 	s.queued.Store(-1)
 	s.lastUsed.Store(time.Now().UnixMilli())
 	s.run.s = s
+	s.enter()
 	return s
 }
 
@@ -142,7 +146,7 @@ func (s *session) reset() {
 	s.localReads = false
 	s.stopListening()
 	s.replies = replyOn
-	s.guard.setAuthenticated(s.server.config.Password == "")
+	s.enter()
 	s.mu.Lock()
 	s.name = ""
 	s.mu.Unlock()

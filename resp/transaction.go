@@ -151,6 +151,9 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 	if tx.spoilt {
 		return command.Reply{}, errExecAbort
 	}
+	if err := s.permitQueue(tx.queue); err != nil {
+		return command.Reply{}, err
+	}
 	tx.placeCommands(s.dbIndex())
 	if err := s.execStore(&tx); err != nil {
 		if errors.Is(err, errWatchConflict) {

@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -101,7 +103,24 @@ func (r *raftLog) Trace(msg string, args ...any) { r.Log(hclog.Trace, msg, args.
 func (r *raftLog) Debug(msg string, args ...any) { r.Log(hclog.Debug, msg, args...) }
 func (r *raftLog) Info(msg string, args ...any)  { r.Log(hclog.Debug, msg, args...) }
 func (r *raftLog) Warn(msg string, args ...any)  { r.complain(hclog.Warn, msg, args) }
-func (r *raftLog) Error(msg string, args ...any) { r.complain(hclog.Warn, msg, args) }
+func (r *raftLog) Error(msg string, args ...any) {
+	if isOwnEnd(args) {
+		r.Log(hclog.Debug, msg, args...)
+		return
+	}
+	r.complain(hclog.Warn, msg, args)
+}
+
+// isOwnEnd says whether a complaint is about a connection that this member has
+// closed itself: that is what stopping is.
+func isOwnEnd(args []any) bool {
+	for _, a := range args {
+		if err, ok := a.(error); ok && errors.Is(err, net.ErrClosed) {
+			return true
+		}
+	}
+	return false
+}
 
 func (r *raftLog) enabled(l slog.Level) bool { return r.log.Enabled(context.Background(), l) }
 

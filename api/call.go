@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -175,6 +176,9 @@ func (s *Server) look(ctx context.Context, read func(tx *keyspace.Tx) (found boo
 	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
 	defer cancel()
 	if err := s.node.ReadIndex(ctx); err != nil {
+		if errors.Is(err, command.ErrNoLeader) {
+			err = retryable(codeNoLeader, "no leader: this node cannot find out now whether this exists; try again", time.Second)
+		}
 		return false, err
 	}
 	return s.read(read)

@@ -1,6 +1,10 @@
 package node
 
-import "github.com/parlorchat/parlor/storage/command"
+import (
+	"errors"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
 
 // Error is a failure with a stable code, for the command line and for other
 // members. The codes are part of the interface: they are added, never changed.
@@ -26,3 +30,19 @@ const (
 )
 
 func fail(code, message string) *Error { return &Error{Code: code, Message: message} }
+
+// errUnconfirmed is what a read is told that no leader has confirmed in time.
+// It is command.ErrNoLeader, said of a read.
+var errUnconfirmed error = unconfirmed{
+	fail("CLUSTERDOWN", "no leader: this read cannot be confirmed now; READONLY allows reading this node's own state"),
+}
+
+type unconfirmed struct{ said *Error }
+
+func (u unconfirmed) Error() string { return u.said.Error() }
+
+// Unwrap gives what a client is told.
+func (u unconfirmed) Unwrap() error { return u.said }
+
+// Is makes it known for what it is to those who do not care what was asked.
+func (u unconfirmed) Is(target error) bool { return errors.Is(command.ErrNoLeader, target) }

@@ -384,7 +384,8 @@ func (n *Node) expiring(ctx context.Context) {
 
 // ReadIndex returns when this member's state holds everything that was
 // committed anywhere before the call: what is read then is linearizable. It
-// fails with command.ErrNoLeader if no majority answers in time.
+// fails with an error that is command.ErrNoLeader, and says that it is about a
+// read, if no majority answers in time.
 func (n *Node) ReadIndex(ctx context.Context) error {
 	n.metrics.readIndexes.Inc()
 	index, err := n.reads.index(ctx)
@@ -438,6 +439,10 @@ func (n *Node) ClusterID() string { return n.id.ClusterID }
 
 // Cluster is the address of this member's cluster port.
 func (n *Node) Cluster() string { return n.id.Cluster }
+
+// Leader is the id of the member that leads as far as this one knows, "" if it
+// knows of none.
+func (n *Node) Leader() string { return n.routes.get().leader }
 
 // IsLeader says whether this member leads as far as it knows.
 func (n *Node) IsLeader() bool { return n.lead.term.Load() != 0 }

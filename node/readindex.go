@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/parlorchat/parlor/storage/command"
 )
 
 // readIndexer finds the index that a read must wait for to miss nothing that
@@ -40,7 +38,7 @@ func (ri *readIndexer) index(ctx context.Context) (uint64, error) {
 	case <-r.done:
 		return r.index, r.err
 	case <-ctx.Done():
-		return 0, command.ErrNoLeader
+		return 0, errUnconfirmed
 	}
 }
 
@@ -75,7 +73,7 @@ func (n *Node) readRound() (uint64, error) {
 		case <-r.changed:
 		case <-time.After(routeBackoff):
 		case <-ctx.Done():
-			return 0, command.ErrNoLeader
+			return 0, errUnconfirmed
 		}
 	}
 }
@@ -83,7 +81,7 @@ func (n *Node) readRound() (uint64, error) {
 func (n *Node) readRoundBy(ctx context.Context, r route) (uint64, error) {
 	switch r.leader {
 	case "":
-		return 0, command.ErrNoLeader
+		return 0, errUnconfirmed
 	case n.id.NodeID:
 		return n.leaderReadIndex()
 	}

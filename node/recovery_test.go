@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -188,7 +189,7 @@ func TestWithoutAMajorityNothingIsAnswered(t *testing.T) {
 	leader := g.members[l]
 	g.kill((l + 1) % 3)
 	g.kill((l + 2) % 3)
-	g.wait("the leader to step down", func() bool { return !leader.IsLeader() && leader.routes.get().leader == "" })
+	g.wait("the leader to step down", func() bool { return !leader.IsLeader() && leader.Leader() == "" })
 	ctx, cancel := context.WithCancel(t.Context())
 	type result struct{ write, read error }
 	done := make(chan result)
@@ -201,6 +202,10 @@ func TestWithoutAMajorityNothingIsAnswered(t *testing.T) {
 	r := <-done
 	if !errors.Is(r.write, command.ErrNoLeader) || !errors.Is(r.read, command.ErrNoLeader) {
 		t.Errorf("without a majority a write got %v and a read %v", r.write, r.read)
+	}
+	var told *command.Error
+	if !errors.As(r.read, &told) || told.Code != "CLUSTERDOWN" || !strings.Contains(told.Message, "this read cannot be confirmed") {
+		t.Errorf("a reader is told %v", told)
 	}
 }
 

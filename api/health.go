@@ -13,7 +13,7 @@ import (
 )
 
 // readyWait is how long this node may take to show that it has caught up.
-const readyWait = 2 * time.Second
+const readyWait = 200 * time.Millisecond
 
 func (s *Server) healthRoutes() {
 	const tag = "health"
@@ -41,17 +41,18 @@ func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
 		writeProblem(ctx, retryable(codeUnavailable, "this node is about to stop", time.Second))
 		return
 	}
-	wait, cancel := context.WithTimeout(s.base, readyWait)
-	defer cancel()
-	if err := s.node.ReadIndex(wait); err != nil {
-		writeProblem(ctx, retryable(codeUnavailable, "no leader is known, or this node has not caught up: "+cmdMessage(err), time.Second))
-		return
-	}
 	if s.cfg.Ready != nil {
 		if err := s.cfg.Ready(); err != nil {
 			writeProblem(ctx, retryable(codeUnavailable, err.Error(), time.Second))
 			return
 		}
+	}
+	wait, cancel := context.WithTimeout(s.base, readyWait)
+	defer cancel()
+	if err := s.node.ReadIndex(wait); err != nil {
+		s.log.Debug("this node is not ready", "err", err)
+		writeProblem(ctx, retryable(codeUnavailable, "no majority answers, or this node has not caught up", time.Second))
+		return
 	}
 	ctx.SetContentType("text/plain; charset=utf-8")
 	ctx.SetBodyString("ready\n")

@@ -42,7 +42,8 @@ type Config struct {
 	// Queue is how many frames a receiver may have waiting before he is told
 	// to begin anew; 0: 1 024.
 	Queue int
-	// Ready says what else must be done before /readyz says yes; nil: nothing.
+	// Ready says at once what is missing before /readyz may say yes; nil:
+	// nothing. What it says nothing of, /readyz asks the node.
 	Ready func() error
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time

@@ -175,8 +175,11 @@ func (s *server) openHTTP(door net.Listener) error {
 	return nil
 }
 
-// unready says what this member has yet to do before it is to be used.
+// unready says at once why this member cannot be used now, if it knows.
 func (s *server) unready() error {
+	if s.member.Leader() == "" {
+		return errors.New("no leader is known")
+	}
 	if !s.seeded.Load() {
 		return errors.New("this node is starting")
 	}

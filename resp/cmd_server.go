@@ -258,6 +258,9 @@ func sampleSize(tx *keyspace.Tx, key []byte, typ keyspace.Type, samples int64) i
 	case keyspace.Set:
 		total, _ = tx.SLen(key)
 		_ = tx.SEach(key, func(m []byte) bool { return count(len(m)) })
+	case keyspace.List:
+		total, _ = tx.LLen(key)
+		_ = tx.LEach(key, 0, total, false, func(e []byte) bool { return count(len(e)) })
 	case keyspace.ZSet:
 		total, _ = tx.ZLen(key)
 		_ = tx.ZEach(key, minScore, maxScore, false, func(m []byte, _ float64) bool { return count(2*len(m) + 16) })

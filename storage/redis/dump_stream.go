@@ -29,9 +29,6 @@ type listPacker struct {
 
 func newListPacker() *listPacker { return &listPacker{b: make([]byte, 6)} }
 
-// size is the length of the listpack so far.
-func (p *listPacker) size() int { return len(p.b) }
-
 func (p *listPacker) end(start int) {
 	n := len(p.b) - start
 	size := backLen(n)

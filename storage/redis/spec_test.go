@@ -78,6 +78,11 @@ func TestArgumentsAreDescribed(t *testing.T) {
 		"ZUNION":  "numkeys key... [WEIGHTS weight...] [{AGGREGATE (SUM|MIN|MAX)}] [WITHSCORES]",
 		"XREAD":   "[COUNT count] [BLOCK milliseconds] STREAMS key... id...",
 		"HINCRBY": "key field increment",
+		"LMOVE":   "source destination (LEFT|RIGHT) (LEFT|RIGHT)",
+		"BLMPOP":  "timeout numkeys key... (LEFT|RIGHT) [COUNT count]",
+		"BITPOS":  "key bit [{start [{end [(BYTE|BIT)]}]}]",
+		"SORT":    "key [BY pattern] [{LIMIT offset count}] [GET pattern...] [(ASC|DESC)] [ALPHA] [STORE destination]",
+		"GEOADD":  "key [(NX|XX)] [CH] {longitude latitude member}...",
 	} {
 		if got := describe(table.Find([]byte(name)).Args); got != want {
 			t.Errorf("%s: %s\nwant %s", name, got, want)

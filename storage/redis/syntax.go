@@ -105,11 +105,12 @@ func argType(name string) string {
 	case "key", "newkey", "source", "destination":
 		return "key"
 	case "seconds", "milliseconds", "count", "numkeys", "limit", "offset", "start", "stop", "end", "increment",
-		"decrement", "cursor", "db", "weight", "min-idle-time", "entries-read", "entries-added", "threshold":
+		"decrement", "cursor", "db", "weight", "min-idle-time", "entries-read", "entries-added", "threshold",
+		"index", "index1", "index2", "bit", "rank", "num-matches", "len", "frequency":
 		return "integer"
 	case "unix-time-seconds", "unix-time-milliseconds":
 		return "unix-time"
-	case "score", "float":
+	case "score", "float", "timeout", "longitude", "latitude", "radius", "width", "height":
 		return "double"
 	case "pattern":
 		return "pattern"

@@ -63,6 +63,8 @@ only, whatever the address.`,
 	flags.StringVar(&o.Name, "name", "", "what people call this node (default the host's name)")
 	flags.StringVar(&o.PublicURL, "public-url", "", "base URL at which browsers reach this node, such as https://chat1.example.com")
 	flags.StringVar(&f.passwordFile, "resp-password-file", "", "file with the password that Redis clients must give")
+	flags.StringVar(&o.RESPCert, "resp-tls-cert", "", "PEM file with the certificate of the Redis protocol, which is then spoken over TLS only; read again when it changes")
+	flags.StringVar(&o.RESPKey, "resp-tls-key", "", "PEM file with its key")
 	flags.StringSliceVar(&f.proxies, "trusted-proxies", nil, "networks whose X-Forwarded-For is believed, such as 10.0.0.0/8")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -90,6 +92,9 @@ func (f *serveFlags) complete(o *server.Options, logs io.Writer) error {
 		if o.RESPPassword = strings.TrimSpace(string(content)); o.RESPPassword == "" {
 			return wrongUsef("--resp-password-file %s is empty", f.passwordFile)
 		}
+	}
+	if (o.RESPCert == "") != (o.RESPKey == "") {
+		return wrongUsef("--resp-tls-cert and --resp-tls-key go together")
 	}
 	for _, p := range f.proxies {
 		prefix, err := netip.ParsePrefix(p)

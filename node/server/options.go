@@ -36,6 +36,8 @@ type Options struct {
 	RESP         string // the same for the Redis protocol, else DefaultRESP
 	PublicURL    string // base URL at which browsers reach this member; empty: made from HTTP where that names a host
 	RESPPassword string // what AUTH must give; empty: clients of this machine only
+	RESPCert     string // PEM files; if set, the Redis protocol is spoken over TLS only
+	RESPKey      string
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	NoRateLimits   bool           // for load tests

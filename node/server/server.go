@@ -63,6 +63,14 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer func() { _ = respDoor.Close() }()
 
+	if o.RESPCert != "" || o.RESPKey != "" {
+		secure, err := resp.NewTLSListener(respDoor, o.RESPCert, o.RESPKey, o.Log)
+		if err != nil {
+			return &node.Error{Code: node.CodeInvalid, Message: err.Error()}
+		}
+		respDoor = secure
+	}
+
 	if err := s.open(httpDoor.Addr().String(), respDoor.Addr().String()); err != nil {
 		return err
 	}

@@ -74,6 +74,8 @@ const (
 	codeLimitReached     = "limit_reached"
 	codeMessageTooLarge  = "message_too_large"
 	codeBodyTooLarge     = "body_too_large"
+	codeURITooLong       = "uri_too_long"
+	codeHeadersTooLarge  = "headers_too_large"
 	codeTooManyRequests  = "too_many_requests"
 	codeNoLeader         = "no_leader"
 	codeUnknownOutcome   = "unknown_outcome"
@@ -98,6 +100,8 @@ var statusOf = map[string]int{
 	codeLimitReached:     http.StatusConflict,
 	codeMessageTooLarge:  http.StatusRequestEntityTooLarge,
 	codeBodyTooLarge:     http.StatusRequestEntityTooLarge,
+	codeURITooLong:       http.StatusRequestURITooLong,
+	codeHeadersTooLarge:  http.StatusRequestHeaderFieldsTooLarge,
 	codeTooManyRequests:  http.StatusTooManyRequests,
 	codeNoLeader:         http.StatusServiceUnavailable,
 	codeUnknownOutcome:   http.StatusGatewayTimeout,

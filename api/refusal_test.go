@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -157,6 +158,58 @@ func TestBodyTooLarge(t *testing.T) {
 	n, err := conn.Read(reply)
 	if err != nil || !strings.HasPrefix(string(reply[:n]), "HTTP/1.1 413 ") || !strings.Contains(string(reply[:n]), `"code":"body_too_large"`) {
 		t.Fatalf("got %q, %v", reply[:n], err)
+	}
+}
+
+// TestHeadTooLarge: what is too long of a request is named.
+func TestHeadTooLarge(t *testing.T) {
+	w := newWorld(t, 1)
+	for request, want := range map[string]string{
+		"GET /v1/me HTTP/1.1\r\nHost: x\r\nX-Long: " + strings.Repeat("x", 100<<10) + "\r\n\r\n":  `HTTP/1.1 431 |"code":"headers_too_large"`,
+		"GET /v1/me HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Many: more\r\n", 1000) + "\r\n":  `HTTP/1.1 431 |"code":"headers_too_large"`,
+		"GET /v1/me?x=" + strings.Repeat("x", 100<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n":           `HTTP/1.1 414 |"code":"uri_too_long"`,
+		"GET /v1/me?x=" + strings.Repeat("%5Cr%5Cn\\r\\n", 1000) + " HTTP/1.1\r\nHost: x\r\n\r\n": `HTTP/1.1 414 |"code":"uri_too_long"`,
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(w.bases[0], "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The server answers before the end and may close under the writer.
+		_, _ = io.WriteString(conn, request[:min(len(request), 8<<10)])
+		reply := make([]byte, 4096)
+		n, err := conn.Read(reply)
+		conn.Close()
+		status, code, _ := strings.Cut(want, "|")
+		if err != nil || !strings.HasPrefix(string(reply[:n]), status) || !strings.Contains(string(reply[:n]), code) {
+			t.Errorf("%.40s…: got %q, %v", request, reply[:n], err)
+		}
+	}
+}
+
+// TestNoRedirectToAnotherHost: nobody is sent to where a Host header says.
+func TestNoRedirectToAnotherHost(t *testing.T) {
+	w := newWorld(t, 1)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for path, want := range map[string]struct {
+		status   int
+		location string
+	}{
+		"/livez/": {404, ""}, "/v1/me/": {404, ""},
+		"/console": {308, "/console/"}, "/demo": {308, "/demo/"},
+	} {
+		req, err := http.NewRequest("GET", w.bases[0]+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "evil.example"
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want.status || resp.Header.Get("Location") != want.location {
+			t.Errorf("%s: %d to %q", path, resp.StatusCode, resp.Header.Get("Location"))
+		}
 	}
 }
 

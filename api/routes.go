@@ -18,7 +18,8 @@ import (
 func (s *Server) routes() {
 	s.router = router.New()
 	s.router.RedirectFixedPath = false
-	s.router.RedirectTrailingSlash = true
+	// A redirect would lead to whatever the Host header says.
+	s.router.RedirectTrailingSlash = false
 	s.router.NotFound = s.notFound
 	s.router.MethodNotAllowed = s.methodNotAllowed
 	s.router.GlobalOPTIONS = preflight

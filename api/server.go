@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +61,8 @@ type Server struct {
 	http    *fasthttp.Server
 	router  *router.Router
 	api     huma.API
-	openapi []byte // the document
+	openapi []byte   // the document
+	folders []string // paths of files that want a slash at their end
 	limits  limiters
 
 	hub      *hub
@@ -89,6 +92,8 @@ type limiters struct{ address, visitor, agent, login, loginFrom *limiter }
 const (
 	// maxBody is the largest request body that any call takes, in bytes.
 	maxBody = 512 << 10
+	// maxHead is how many bytes the request line and the headers may have.
+	maxHead = 4 << 10
 	// proposeWait is how long a call waits for the group.
 	proposeWait = 10 * time.Second
 	// hashesAtOnce bounds the memory that checking passwords takes (19 MiB each).
@@ -147,6 +152,7 @@ func New(cfg Config) (*Server, error) {
 		WriteTimeout:          30 * time.Second,
 		IdleTimeout:           2 * time.Minute,
 		MaxRequestBodySize:    maxBody,
+		ReadBufferSize:        maxHead,
 		ReduceMemoryUsage:     true,
 		// Without it closing a WebSocket from outside its handler does nothing.
 		KeepHijackedConns: true,
@@ -256,15 +262,29 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		writeProblem(ctx, problem(codeBodyTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)))
+	case errors.As(err, &tooSmall) && !endsALine(err):
+		writeProblem(ctx, problem(codeURITooLong, fmt.Sprintf("the address is longer than the %d bytes that it may have with all headers", maxHead)))
 	case errors.As(err, &tooSmall):
-		writeProblem(ctx, problem(codeInvalidRequest, "the headers are too large"))
+		writeProblem(ctx, problem(codeHeadersTooLarge, fmt.Sprintf("the address and the headers have more than %d bytes", maxHead)))
 	default:
 		writeProblem(ctx, problem(codeInvalidRequest, "this is not a valid HTTP request"))
 	}
 	ctx.SetConnectionClose()
 }
 
+// endsALine says whether what was read of a head that is too large has a line
+// that ends: else the first one, with the address, fills it. The error shows
+// the beginning and the end of what was read, quoted.
+func endsALine(err error) bool { return strings.Contains(err.Error(), `\r\n`) }
+
+// notFound answers where there is nothing. Who left out the slash after a
+// folder is sent there on the host that he has asked, whatever its name.
 func (s *Server) notFound(ctx *fasthttp.RequestCtx) {
+	if path := string(ctx.Path()); slices.Contains(s.folders, path) {
+		ctx.Response.Header.Set(fasthttp.HeaderLocation, path+"/")
+		ctx.SetStatusCode(fasthttp.StatusPermanentRedirect)
+		return
+	}
 	writeProblem(ctx, problem(codeNotFound, "there is nothing at this path; GET /v1/openapi.json lists what there is"))
 }
 

@@ -19,8 +19,10 @@ func (s *Server) fileRoutes() {
 	s.file("/w/{site}/window", s.windowPage)
 	s.file("/w/assets/{name}", s.asset)
 	s.file("/console/", s.console)
+	s.folders = []string{"/console"}
 	if s.cfg.Demo != "" {
 		s.file("/demo/", s.demo)
+		s.folders = append(s.folders, "/demo")
 		s.file("/demo/{page}", s.demo)
 	}
 }

@@ -26,7 +26,9 @@ func (s *session) dispatch(args [][]byte) {
 	e, err := s.server.catalog.lookup(args)
 	if err == nil {
 		s.lastCmd.Store(e)
-		err = s.admit(e, args)
+		if err = s.admit(e, args); err == nil {
+			s.server.monitors.show(s, e, args)
+		}
 	}
 	switch {
 	case err != nil:

@@ -17,17 +17,18 @@ import (
 
 // Server serves clients of the Redis protocol from one Store.
 type Server struct {
-	config  Config
-	store   Store
-	log     *slog.Logger
-	catalog *catalog
-	stats   Stats
-	slow    *slowlog
-	hub     *hub
-	pubsub  *pubsub
-	acl     *acl
-	implied *aclUser // default, where nobody has defined it
-	started time.Time
+	config   Config
+	store    Store
+	log      *slog.Logger
+	catalog  *catalog
+	stats    Stats
+	slow     *slowlog
+	hub      *hub
+	pubsub   *pubsub
+	acl      *acl
+	monitors monitors
+	implied  *aclUser // default, where nobody has defined it
+	started  time.Time
 
 	loopback bool // only this machine can reach the listener
 	listener net.Listener
@@ -189,6 +190,7 @@ func (s *Server) goodbye(conn redcon.Conn, _ error) {
 	defer s.conns.Done()
 	c := conn.Context().(*session)
 	c.stopListening()
+	s.monitors.leave(c)
 	s.mu.Lock()
 	delete(s.sessions, c.id)
 	s.mu.Unlock()

@@ -145,6 +145,8 @@ func (s *session) reset() {
 	s.db.Store(0)
 	s.localReads = false
 	s.stopListening()
+	s.server.monitors.leave(s)
+	s.guard.patient = false
 	s.replies = replyOn
 	s.enter()
 	s.mu.Lock()

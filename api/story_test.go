@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -205,7 +206,13 @@ func TestTwoWait(t *testing.T) {
 		t.Fatalf("%d chats wait, want 2", len(list.Chats))
 	}
 
+	socket := xena.dial("/v1/visitor/socket", "")
+	socket.next()
 	bob.do("POST", "/v1/chats/"+first.ID+"/end", nil).ok()
+	var moved struct{ Position int64 }
+	if f := socket.frame("chat.queued"); json.Unmarshal(f.Data, &moved) != nil || moved.Position != 1 {
+		t.Fatalf("Xena is told %s", f.Data)
+	}
 	if status, chat, _ := wim.request("Wim"); status != "chatting" || chat.ID != second.ID {
 		t.Fatalf("Wim after the first chat's end: %s %+v", status, chat)
 	}

@@ -22,10 +22,10 @@ func TestAgentWhoComesOnlineTakesWhoWaits(t *testing.T) {
 	w.ok(core.AgentCreate{ID: "bob", Site: "shop", MaxChats: ptr(int64(1)), Departments: []string{"sales"}}.Args())
 	w.happened()
 	w.ok(core.AgentStatus{ID: "bob", Status: core.AgentOnline}.Args())
-	w.expect(core.EventAgentStatusChanged, core.EventChatAssigned)
+	w.expect(core.EventAgentStatusChanged, core.EventChatAssigned, core.EventChatQueued, core.EventChatQueued)
 	w.with("chat-v2", "bob")
 	w.ok(core.AgentUpdate{ID: "bob", MaxChats: ptr(int64(2))}.Args())
-	w.expect(core.EventAgentUpdated, core.EventChatAssigned)
+	w.expect(core.EventAgentUpdated, core.EventChatAssigned, core.EventChatQueued)
 	w.with("chat-v3", "bob")
 
 	// Another who joins the department.
@@ -105,7 +105,7 @@ func TestAgentWhoIsRemovedGivesHisChatsBack(t *testing.T) {
 	if ok, err := (core.AgentRemove{}).Result(w.ok(core.AgentRemove{ID: "alice"}.Args())); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	w.expect(core.EventChatQueued, core.EventChatQueued, core.EventAgentRemoved, core.EventChatAssigned)
+	w.expect(core.EventChatQueued, core.EventChatQueued, core.EventAgentRemoved, core.EventChatAssigned, core.EventChatQueued)
 	w.with("chat-v1", "bob")
 	w.with("chat-v2", "")
 	if v := w.theVisitor("v2"); v.Status != core.VisitorWaiting {

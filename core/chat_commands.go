@@ -276,6 +276,9 @@ func runChatUpdate(s *step, args []string) (command.Reply, error) {
 		return command.OK, nil
 	}
 	if c.Status == ChatWaiting {
+		if err := s.noteQueue(c.Department); err != nil {
+			return command.Reply{}, err
+		}
 		if _, err := s.ZAdd([]byte(keyQueue(c.Department)), []byte(c.ID), c.queueScore()); err != nil {
 			return command.Reply{}, err
 		}

@@ -55,6 +55,9 @@ func (s *step) enqueue(c *Chat) error {
 // wait is enqueue without its event.
 func (s *step) wait(c *Chat) error {
 	c.Agent, c.Status, c.AssignedAt, c.AcceptedAt = "", ChatWaiting, 0, 0
+	if err := s.noteQueue(c.Department); err != nil {
+		return err
+	}
 	if _, err := s.ZAdd([]byte(keyQueue(c.Department)), []byte(c.ID), c.queueScore()); err != nil {
 		return err
 	}
@@ -67,6 +70,7 @@ func (s *step) emitQueued(c *Chat) error {
 	if err != nil {
 		return err
 	}
+	s.told[c.ID] = n
 	return s.emitChat(EventChatQueued, c, ChatData{Position: n})
 }
 
@@ -80,6 +84,12 @@ func (s *step) detach(c *Chat) error {
 }
 
 func (s *step) leaveQueue(c *Chat) error {
+	if c.Status != ChatWaiting {
+		return nil
+	}
+	if err := s.noteQueue(c.Department); err != nil {
+		return err
+	}
 	_, err := s.ZRem([]byte(keyQueue(c.Department)), []byte(c.ID))
 	return err
 }

@@ -1,12 +1,84 @@
 package core_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/parlorchat/parlor/core"
 )
+
+// TestWhoWaitsHearsThatHeMovesUp: each time somebody in front of him is gone,
+// as far as that is among the first of the queue.
+func TestWhoWaitsHearsThatHeMovesUp(t *testing.T) {
+	w := newWorld(t)
+	w.agent("alice", 1)
+	name := func(i int) string { return fmt.Sprintf("v%02d", i) }
+	for i := range 25 {
+		w.visitor(name(i))
+		want := core.ChatWaiting
+		if i == 0 {
+			want = core.ChatChatting
+		}
+		w.asks(name(i), want)
+	}
+	told := func() map[string]int64 {
+		t.Helper()
+		events, err := w.Events("shop", w.seen["shop"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]int64{}
+		for _, e := range events {
+			w.seen["shop"] = e.Seq
+			if e.Type != core.EventChatQueued {
+				continue
+			}
+			var data core.ChatData
+			if err := json.Unmarshal(e.Data, &data); err != nil || data.Chat == nil || data.Chat.Status != core.ChatWaiting {
+				t.Fatalf("%s: %v", e.Data, err)
+			}
+			if !e.ForVisitor(e.Visitor) {
+				t.Fatal("the visitor does not hear of it")
+			}
+			out[e.Visitor] = data.Position
+		}
+		return out
+	}
+	told()
+
+	// Alice takes the first who waits: the next twenty move up.
+	w.ok(core.ChatEnd{Chat: "chat-v00", By: core.Party{Type: core.FromAgent}}.Args())
+	want := map[string]int64{}
+	for i := range 20 {
+		want[name(i+2)] = int64(i + 1)
+	}
+	if got := told(); !maps.Equal(got, want) {
+		t.Fatalf("told %v\nwant %v", got, want)
+	}
+
+	// Somebody in the middle gives up: who is in front of him hears nothing.
+	w.ok(core.ChatEnd{Chat: "chat-v20", By: core.Party{Type: core.FromVisitor}}.Args())
+	if got, want := told(), map[string]int64{"v21": 19, "v22": 20}; !maps.Equal(got, want) {
+		t.Fatalf("told %v\nwant %v", got, want)
+	}
+
+	// The last one becomes urgent: he alone moves up.
+	w.ok(core.ChatUpdate{Chat: "chat-v24", Priority: ptr(int64(core.MaxPriority))}.Args())
+	if got, want := told(), map[string]int64{"v24": 1}; !maps.Equal(got, want) {
+		t.Fatalf("told %v\nwant %v", got, want)
+	}
+
+	// Who comes last is told once.
+	w.visitor("v99")
+	w.asks("v99", core.ChatWaiting)
+	if got, want := told(), map[string]int64{"v99": 23}; !maps.Equal(got, want) {
+		t.Fatalf("told %v\nwant %v", got, want)
+	}
+}
 
 func TestVisitorChatsWithAnAgentAndLeaves(t *testing.T) {
 	w := newWorld(t)
@@ -162,7 +234,7 @@ func TestFullAgentsLetVisitorsWaitInOrder(t *testing.T) {
 		w.ok(core.ChatEnd{Chat: chat, By: core.Party{Type: core.FromAgent}}.Args())
 	}
 	end("chat-v1")
-	w.expect(core.EventChatEnded, core.EventChatAssigned)
+	w.expect(core.EventChatEnded, core.EventChatAssigned, core.EventChatQueued, core.EventChatQueued)
 	w.with("chat-v4", "alice")
 	w.ok(core.ChatUpdate{Chat: "chat-v3", Priority: ptr(int64(3))}.Args())
 	end("chat-v4")

@@ -42,7 +42,7 @@ type (
 	// ChatData is of all chat events; chat.removed carries none of it.
 	ChatData struct {
 		Chat     *Chat   `json:"chat,omitempty"`
-		Position int64   `json:"position,omitempty"` // chat.queued: from 1
+		Position int64   `json:"position,omitempty"` // chat.queued: from 1; comes again when it moves up
 		Agent    *Party  `json:"agent,omitempty"`    // chat.assigned: who has it now
 		From     *Origin `json:"from,omitempty"`     // chat.transferred: who had it
 		By       *Party  `json:"by,omitempty"`       // chat.ended: who ended it

@@ -15,6 +15,9 @@ type step struct {
 
 	freed  []*Agent // agents who may have room for waiting chats
 	queued []string // departments whose queue may have somebody to take
+
+	moved []string         // departments whose queue the step changes
+	told  map[string]int64 // chat → where it stood, or was told that it stands
 }
 
 // record is an object that a step read or made.
@@ -36,16 +39,20 @@ func (r *record) was(name string) string {
 }
 
 // transition makes a Run of a function that works on a step. After the
-// function, free agents take waiting chats, then everything is written.
+// function, free agents take waiting chats, those who still wait hear that they
+// have moved up, then everything is written.
 func transition(fn func(s *step, args []string) (command.Reply, error)) func(*command.Call, [][]byte) (command.Reply, error) {
 	return func(c *command.Call, args [][]byte) (command.Reply, error) {
 		defer inFirstDatabase(c)()
-		s := &step{Call: c, records: map[string]*record{}}
+		s := &step{Call: c, records: map[string]*record{}, told: map[string]int64{}}
 		reply, err := fn(s, texts(args))
 		if err != nil {
 			return command.Reply{}, err
 		}
 		if err := s.dispatch(); err != nil {
+			return command.Reply{}, err
+		}
+		if err := s.tellMovedUp(); err != nil {
 			return command.Reply{}, err
 		}
 		if err := s.flush(); err != nil {

@@ -317,11 +317,15 @@ func runAgentList(c *command.Call, args []string) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
+	status, err := o.choice("STATUS", AgentOnline, AgentAway, AgentOffline)
+	if err != nil {
+		return command.Reply{}, err
+	}
 	cursor := o.text("CURSOR")
 	if cursor == "0" {
 		cursor = ""
 	}
-	agents, next, err := ListAgents(c.Tx, args[1], AgentFilter{o.text("DEPARTMENT"), o.text("STATUS")}, cursor, limit)
+	agents, next, err := ListAgents(c.Tx, args[1], AgentFilter{o.text("DEPARTMENT"), status}, cursor, limit)
 	if err != nil {
 		return command.Reply{}, err
 	}

@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -72,6 +73,16 @@ func (o options) text(word string) string {
 		return v[0]
 	}
 	return ""
+}
+
+// choice gives the value of a keyword that is one of some words, "" if it was
+// not given.
+func (o options) choice(word string, known ...string) (string, error) {
+	value := o.text(word)
+	if o.given(word) && !slices.Contains(known, value) {
+		return "", fail(CodeInvalid, "%s %q is not known; known are %s", word, clip(value, 80), strings.Join(known, ", "))
+	}
+	return value, nil
 }
 
 // number gives the value of a keyword, or otherwise if it was not given.

@@ -316,7 +316,11 @@ func runChatList(c *command.Call, args []string) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	f := ChatFilter{Status: o.text("STATUS"), Agent: o.text("AGENT"), Department: o.text("DEPARTMENT"), Visitor: o.text("VISITOR")}
+	status, err := o.choice("STATUS", ChatWaiting, ChatChatting, ChatEnded)
+	if err != nil {
+		return command.Reply{}, err
+	}
+	f := ChatFilter{Status: status, Agent: o.text("AGENT"), Department: o.text("DEPARTMENT"), Visitor: o.text("VISITOR")}
 	chats, next, err := ListChats(c.Tx, args[1], f, o.text("CURSOR"), limit)
 	if err != nil {
 		return command.Reply{}, err

@@ -304,8 +304,12 @@ func runVisitorList(c *command.Call, args []string) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
+	status, err := o.choice("STATUS", VisitorBrowsing, VisitorWaiting, VisitorChatting, VisitorOffline, VisitorLeft)
+	if err != nil {
+		return command.Reply{}, err
+	}
 	f := VisitorFilter{
-		ID: o.text("GUID"), Status: o.text("STATUS"), Segment: o.text("SEGMENT"), Campaign: o.text("CAMPAIGN"),
+		ID: o.text("GUID"), Status: status, Segment: o.text("SEGMENT"), Campaign: o.text("CAMPAIGN"),
 		Department: o.text("DEPARTMENT"), Agent: o.text("AGENT"), Page: o.text("PAGE"), Country: o.text("COUNTRY"),
 		Language: o.text("LANGUAGE"), Name: o.text("NAME"), Email: o.text("EMAIL"), Vars: o.pairs("VAR"),
 	}

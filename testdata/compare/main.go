@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,27 +68,40 @@ func run(binary string, clients, seconds, rounds int) error {
 	if err != nil {
 		return err
 	}
-	names := []string{"parlor, 3 nodes", "etcd, 3 nodes", "redis, 1 node, appendfsync always"}
-	figures := make([][]figure, len(names))
+	rows := []row{
+		{name: "parlor, 3 nodes, clients at the leader", make: func() system { return &parlorGroup{binary: binary, atLeader: true} }},
+		{name: "etcd, 3 nodes, clients at the leader", make: func() system { return &etcdGroup{atLeader: true} }, beside: 0},
+		{name: "parlor, 3 nodes, clients at all", make: func() system { return &parlorGroup{binary: binary} }, beside: 2},
+		{name: "etcd, 3 nodes, clients at all", make: func() system { return &etcdGroup{} }, beside: 2},
+		{name: "redis, 1 node, appendfsync always", make: func() system { return &redisServer{} }, beside: 0},
+	}
 	for round := range rounds {
-		for i, s := range []system{&parlorGroup{binary: binary}, &etcdGroup{}, &redisServer{}} {
-			f, err := measure(s, clients, time.Duration(seconds)*time.Second)
+		for i := range rows {
+			r := &rows[i]
+			f, err := measure(r.make(), clients, time.Duration(seconds)*time.Second)
 			if err != nil {
-				return fmt.Errorf("%s: %w", names[i], err)
+				return fmt.Errorf("%s: %w", r.name, err)
 			}
-			fmt.Fprintf(os.Stderr, "round %d  %-36s %8.0f a second\n", round+1, names[i], f.perSecond)
-			figures[i] = append(figures[i], f)
+			fmt.Fprintf(os.Stderr, "round %d  %-40s %8.0f a second\n", round+1, r.name, f.perSecond)
+			r.figures = append(r.figures, f)
 		}
 	}
 	fmt.Printf("%d CPUs, %d clients, values of %d bytes, %d rounds of %d s, medians\n\n", runtime.NumCPU(), clients, len(value), rounds, seconds)
 	fmt.Printf("| system | SET/s | p50 | p99 | parlor is |\n|---|---:|---:|---:|---:|\n")
-	base := median(figures[0])
-	for i, name := range names {
-		m := median(figures[i])
-		fmt.Printf("| %s | %.0f | %.1f ms | %.1f ms | %.2f × |\n", name, m.perSecond,
-			m.p50.Seconds()*1000, m.p99.Seconds()*1000, base.perSecond/m.perSecond)
+	for _, r := range rows {
+		m := median(r.figures)
+		fmt.Printf("| %s | %.0f | %.1f ms | %.1f ms | %.2f × |\n", r.name, m.perSecond,
+			m.p50.Seconds()*1000, m.p99.Seconds()*1000, median(rows[r.beside].figures).perSecond/m.perSecond)
 	}
 	return nil
+}
+
+// row is one system in one way of use.
+type row struct {
+	name    string
+	make    func() system
+	beside  int // the row of ours that it is compared with
+	figures []figure
 }
 
 func median(f []figure) figure {
@@ -192,16 +207,26 @@ func respClient(addr string) (func(string) error, error) {
 		return nil, err
 	}
 	in := bufio.NewReader(conn)
+	var out []byte
+	bulk := func(s string) {
+		out = append(out, '$')
+		out = strconv.AppendInt(out, int64(len(s)), 10)
+		out = append(out, "\r\n"...)
+		out = append(append(out, s...), "\r\n"...)
+	}
 	return func(key string) error {
-		if _, err := fmt.Fprintf(conn, "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(key), key, len(value), value); err != nil {
+		out = append(out[:0], "*3\r\n$3\r\nSET\r\n"...)
+		bulk(key)
+		bulk(value)
+		if _, err := conn.Write(out); err != nil {
 			return err
 		}
-		line, err := in.ReadString('\n')
+		line, err := in.ReadSlice('\n')
 		if err != nil {
 			return err
 		}
-		if !strings.HasPrefix(line, "+OK") {
-			return errors.New(strings.TrimSpace(line))
+		if len(line) < 3 || line[0] != '+' {
+			return errors.New(strings.TrimSpace(string(line)))
 		}
 		return nil
 	}, nil
@@ -221,10 +246,12 @@ func eventually(try func() error) error {
 
 const basePort = 14400
 
-// parlorGroup is three nodes; clients are spread over all of them.
+// parlorGroup is three nodes at their defaults.
 type parlorGroup struct {
 	processes
-	binary string
+	binary   string
+	atLeader bool
+	leader   int
 }
 
 func (g *parlorGroup) start(dir string) error {
@@ -233,7 +260,7 @@ func (g *parlorGroup) start(dir string) error {
 	}
 	for i := range 3 {
 		if err := eventually(func() error {
-			set, err := respClient(g.addr(i))
+			set, err := respClient(fmt.Sprintf("127.0.0.1:%d", basePort+10+1+i))
 			if err != nil {
 				return err
 			}
@@ -241,18 +268,50 @@ func (g *parlorGroup) start(dir string) error {
 		}); err != nil {
 			return err
 		}
+		if err := eventually(func() error { return g.look(dir, i) }); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (g *parlorGroup) addr(i int) string { return fmt.Sprintf("127.0.0.1:%d", basePort+10+1+i%3) }
+// look asks a node whether all three vote by now and whether it leads.
+func (g *parlorGroup) look(dir string, i int) error {
+	out, err := exec.Command(g.binary, "status", "--json", "--data-dir", filepath.Join(dir, "demo", fmt.Sprintf("node%d", i+1))).Output()
+	if err != nil {
+		return fmt.Errorf("asking node %d how it is: %w", i+1, err)
+	}
+	var status struct {
+		Role   string
+		Voters int
+	}
+	if err := json.Unmarshal(out, &status); err != nil {
+		return err
+	}
+	if status.Voters < 3 {
+		return fmt.Errorf("%d of 3 nodes vote", status.Voters)
+	}
+	if status.Role == "leader" {
+		g.leader = i
+	}
+	return nil
+}
+
+func (g *parlorGroup) addr(i int) string {
+	if g.atLeader {
+		i = g.leader
+	}
+	return fmt.Sprintf("127.0.0.1:%d", basePort+10+1+i%3)
+}
 
 func (g *parlorGroup) client(i int) (func(string) error, error) { return respClient(g.addr(i)) }
 
-// etcdGroup is three nodes at their defaults; clients are spread over all.
+// etcdGroup is three nodes at their defaults.
 type etcdGroup struct {
 	processes
-	clients []*clientv3.Client
+	atLeader bool
+	leader   int
+	clients  []*clientv3.Client
 }
 
 func (g *etcdGroup) endpoint(i int) string {
@@ -273,16 +332,33 @@ func (g *etcdGroup) start(dir string) error {
 			return err
 		}
 	}
-	return eventually(func() error {
+	if err := eventually(func() error {
 		set, err := g.client(0)
 		if err != nil {
 			return err
 		}
 		return set("ready")
-	})
+	}); err != nil {
+		return err
+	}
+	for i := range 3 {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		status, err := g.clients[0].Status(ctx, g.endpoint(i))
+		cancel()
+		if err != nil {
+			return fmt.Errorf("asking etcd node %d how it is: %w", i, err)
+		}
+		if status.Leader == status.Header.MemberId {
+			g.leader = i
+		}
+	}
+	return nil
 }
 
 func (g *etcdGroup) client(i int) (func(string) error, error) {
+	if g.atLeader {
+		i = g.leader
+	}
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{g.endpoint(i)}, DialTimeout: 5 * time.Second})
 	if err != nil {
 		return nil, err

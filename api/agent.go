@@ -207,6 +207,9 @@ type created struct {
 }
 
 func (s *Server) inviteVisitor(ctx context.Context, c *call, in *inviteInput) (*reply[created], error) {
+	if err := checkText(in.Body.Text); err != nil {
+		return nil, err
+	}
 	visitor, err := s.getVisitor(ctx, c, &PathID{ID: in.ID})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,9 @@ func decodeMessage(body []byte) (in messageInput, err error) {
 // after it. Fields that it does not know are passed by, so that a client of a
 // newer version may talk to an older node.
 func decodeJSON(body []byte, into any) error {
+	if err := checkUTF8(body); err != nil {
+		return err
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	err := dec.Decode(into)
 	var wrongType *json.UnmarshalTypeError
@@ -41,6 +44,15 @@ func decodeJSON(body []byte, into any) error {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return problem(codeInvalidJSON, "there is something after the JSON object", ProblemItem{"body", "something follows the JSON object"})
+	}
+	return nil
+}
+
+// checkUTF8 refuses what the decoder would silently put replacement characters
+// into.
+func checkUTF8(body []byte) error {
+	if !utf8.Valid(body) {
+		return problem(codeInvalidJSON, "the body is not valid UTF-8", ProblemItem{"body", "is not valid UTF-8"})
 	}
 	return nil
 }
@@ -72,11 +84,18 @@ func (m *messageInput) check(c *call) error {
 		return invalid("body.client_id", "must have at most 128 bytes")
 	case m.Text == "":
 		return invalid("body.text", "is missing")
-	case len(m.Text) > core.MaxText:
-		return problem(codeMessageTooLarge, fmt.Sprintf("a message has at most %d bytes, this one has %d", core.MaxText, len(m.Text)),
+	}
+	return checkText(m.Text)
+}
+
+// checkText says what is wrong with the text of a message or an invitation.
+func checkText(text string) error {
+	if len(text) > core.MaxText {
+		return problem(codeMessageTooLarge, fmt.Sprintf("a message has at most %d bytes, this one has %d", core.MaxText, len(text)),
 			ProblemItem{"body.text", "too long"})
-	case !utf8.ValidString(m.Text) || !utf8.ValidString(m.ClientID):
-		return invalid("body", "must be UTF-8")
+	}
+	if err := core.CheckMessage(text); err != nil {
+		return invalid("body.text", cmdMessage(err))
 	}
 	return nil
 }

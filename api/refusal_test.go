@@ -85,7 +85,14 @@ func TestForeignTokens(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	w := newWorld(t, 1)
 	visitor, _ := w.stranger().visit("https://shop.example/")
-	w.online("bob")
+	bob := w.online("bob")
+	_, there := w.stranger().visit("HTTPS://shop.example/100%?q=%")
+	for _, text := range []string{" \n", "a\x00b", "\u0085"} {
+		p := bob.do("POST", "/v1/visitors/"+there.Visitor.ID+"/invitations", object{"text": text}).fails(422, "invalid_request")
+		if !hasLocation(p, "body.text") {
+			t.Errorf("an invitation with %q: %+v", text, p.Errors)
+		}
+	}
 	for _, c := range []struct {
 		method, path string
 		body         any
@@ -112,6 +119,16 @@ func TestBadInput(t *testing.T) {
 		{"POST", "/v1/visitor/messages", object{"text": "hello"}, 422, "invalid_request", "body.client_id"},
 		{"POST", "/v1/visitor/messages", object{"client_id": "1", "text": ""}, 422, "invalid_request", "body.text"},
 		{"POST", "/v1/visitor/messages", object{"client_id": "1", "text": strings.Repeat("x", 16_385)}, 413, "message_too_large", "body.text"},
+		{"POST", "/v1/visitor/messages", object{"client_id": "1", "text": " \n\t\u00a0"}, 422, "invalid_request", "body.text"},
+		{"POST", "/v1/visitor/messages", object{"client_id": "1", "text": "a\x00b"}, 422, "invalid_request", "body.text"},
+		{"POST", "/v1/visitor/messages", object{"client_id": "1", "text": "\x1b[31mred"}, 422, "invalid_request", "body.text"},
+		{"POST", "/v1/visitor/messages", "{\"client_id\":\"1\",\"text\":\"\xff\"}", 400, "invalid_json", "body"},
+		{"POST", "/v1/visitor/page", "{\"site\":\"shop\",\"url\":\"https://shop.example/\",\"title\":\"\xff\"}", 400, "invalid_json", "body"},
+		{"POST", "/v1/visitor/page", object{"site": "shop", "url": "javascript:alert(1)"}, 422, "invalid_request", "body.url"},
+		{"POST", "/v1/visitor/page", object{"site": "shop", "url": "javascript://shop.example/%0aalert(1)"}, 422, "invalid_request", "body.url"},
+		{"POST", "/v1/visitor/page", object{"site": "shop", "url": "file:///etc/passwd"}, 422, "invalid_request", "body.url"},
+		{"POST", "/v1/visitor/page", object{"site": "shop", "url": "/pricing"}, 422, "invalid_request", "body.url"},
+		{"POST", "/v1/visitor/page", object{"site": "shop", "url": "https:///nowhere"}, 422, "invalid_request", "body.url"},
 		{"POST", "/v1/visitor/messages", object{"client_id": "1", "text": "no chat yet"}, 409, "conflict", ""},
 		{"POST", "/v1/visitor/invitation", object{"accepted": true}, 422, "invalid_request", "body"},
 		{"GET", "/v1/visitor/sync?since=x", nil, 422, "invalid_request", "query.since"},

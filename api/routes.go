@@ -56,9 +56,20 @@ func (s *Server) newAPI() huma.API {
 		"visitor": {Type: "http", Scheme: "bearer", Description: "The token that POST /v1/visitor/page gave"},
 		"agent":   {Type: "http", Scheme: "bearer", Description: "The token that POST /v1/login gave"},
 	}
+	config.Formats = map[string]huma.Format{"application/json": strictJSON(), "json": strictJSON()}
 	config.Transformers = []huma.Transformer{problems}
 	config.OnAddOperation = append(config.OnAddOperation, s.describeProblems)
 	return huma.NewAPI(config, &adapter{router: s.router, server: s})
+}
+
+// strictJSON is the framework's JSON without what is no UTF-8.
+func strictJSON() huma.Format {
+	return huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: func(body []byte, into any) error {
+		if err := checkUTF8(body); err != nil {
+			return err
+		}
+		return huma.DefaultJSONFormat.Unmarshal(body, into)
+	}}
 }
 
 // schemaName names a type in the document. Both core and rules have a Route:

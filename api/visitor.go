@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -67,6 +69,9 @@ func (s *Server) visitPage(ctx context.Context, c *call, in *pageInput) (*reply[
 	body := &in.Body
 	id, secret, err := s.pageVisitor(c, body.Site)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkPageURL(body.URL); err != nil {
 		return nil, err
 	}
 	sc, err := s.pageScene(ctx, c, body.Site, id)
@@ -219,6 +224,17 @@ func (s *Server) invite(c *call, visitor string, chatting bool, d rules.Decision
 	}
 	commands = append(commands, core.VisitorInvite{Visitor: visitor, Text: d.Invitation.Text, Rule: d.Invitation.ID, ID: id}.Args())
 	return &InvitationView{ID: id, Text: d.Invitation.Text, DelayS: d.Invitation.DelayS}, commands, nil
+}
+
+// checkPageURL refuses what is no address of a web page. Browsers' addresses
+// need not be well formed beyond that.
+func checkPageURL(text string) error {
+	scheme, rest, _ := strings.Cut(text, "://")
+	isWeb := strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
+	if !isWeb || rest == "" || strings.ContainsAny(rest[:1], "/?#") || strings.ContainsFunc(text, unicode.IsControl) {
+		return invalid("body.url", "must be the address of a page, https://… or http://…")
+	}
+	return nil
 }
 
 // outcome gives the first failure of a unit of commands. If created is set,

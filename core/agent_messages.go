@@ -17,7 +17,7 @@ func runAgentSend(s *step, args []string) (command.Reply, error) {
 	if !o.given("FROM") || !o.given("TEXT") {
 		return command.Reply{}, fail("ERR", "syntax error: FROM agent and TEXT text are needed")
 	}
-	if err := checkMessage(o.text("TEXT")); err != nil {
+	if err := CheckMessage(o.text("TEXT")); err != nil {
 		return command.Reply{}, err
 	}
 	if err := checkText("CLIENT-ID", o.text("CLIENT-ID"), maxClientID); err != nil {

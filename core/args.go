@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -157,15 +158,25 @@ func checkText(what, text string, limit int) error {
 	return nil
 }
 
-// checkMessage checks the text of a message.
-func checkMessage(text string) error {
-	if len(text) > MaxText {
+// CheckMessage checks the text of a message or an invitation: LIMIT if it is
+// too long, INVALID if it is no text that somebody could read.
+func CheckMessage(text string) error {
+	switch {
+	case len(text) > MaxText:
 		return fail(CodeLimit, "the text has %d bytes; at most %d are allowed", len(text), MaxText)
-	}
-	if text == "" {
+	case text == "":
 		return fail(CodeInvalid, "the text is empty")
+	case !utf8.ValidString(text):
+		return fail(CodeInvalid, "the text is not valid UTF-8")
+	case strings.TrimSpace(text) == "":
+		return fail(CodeInvalid, "the text is only white space")
 	}
-	return checkText("the text", text, MaxText)
+	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return fail(CodeInvalid, "the text has the control character U+%04X; newline and tab are allowed", r)
+		}
+	}
+	return nil
 }
 
 // checkObject checks that a text is a JSON object.

@@ -53,7 +53,7 @@ func (s *step) newMessage(o options) (m Message, err error) {
 		From: Party{Type: o["FROM"][0], ID: o["FROM"][1]},
 		Type: MessageText, Text: o.text("TEXT"), At: s.Now, ClientID: o.text("CLIENT-ID"),
 	}
-	if err := checkMessage(m.Text); err != nil {
+	if err := CheckMessage(m.Text); err != nil {
 		return m, err
 	}
 	if typ := o.text("TYPE"); typ != "" && typ != MessageText {

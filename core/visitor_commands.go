@@ -209,7 +209,7 @@ func runVisitorInvite(s *step, args []string) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	if err := checkMessage(o.text("TEXT")); err != nil {
+	if err := CheckMessage(o.text("TEXT")); err != nil {
 		return command.Reply{}, err
 	}
 	if v.Chat != "" {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/parlorchat/parlor/core"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // TestRevokedAtOnce: who may not listen any more hears of it at once, on
@@ -67,8 +68,17 @@ func TestAnotherRole(t *testing.T) {
 	w.online("alice")
 	bob := w.login("bob")
 	socket := bob.at(1).dial("/v1/socket", "")
-	socket.frame("agent.status_changed") // bob is connected: nothing else comes
-	answered := bob.at(1).polling("/v1/sync", socket.at.Epoch, socket.at.Seq)
+	socket.next()
+	eventually(t, "bob is connected: nothing else comes", func() (connected bool) {
+		err := w.nodes[1].View(func(tx *keyspace.Tx) error {
+			agent, _, err := core.GetAgent(tx, "bob")
+			connected = agent.Connected
+			return err
+		})
+		return connected && err == nil
+	})
+	at := bob.at(1).poll("/v1/sync", "", 0, 0)
+	answered := bob.at(1).polling("/v1/sync", at.Epoch, at.Seq)
 	w.run(core.AgentUpdate{ID: "bob", Role: core.RoleAdmin}.Args())
 	socket.closedWith(4000)
 	if f := answered(); !f.Reset {

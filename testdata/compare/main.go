@@ -5,7 +5,7 @@
 //	go build -o parlor ./cmd/parlor
 //	go -C testdata/compare run . -parlor ../../parlor
 //
-// It needs etcd and redis-server in PATH, listens on loopback, and keeps its
+// It needs etcd (or -etcd) and redis-server in PATH, listens on loopback, and keeps its
 // data in a temporary folder. It is a module of its own so that the product
 // does not depend on etcd's client.
 package main
@@ -53,26 +53,27 @@ type figure struct {
 
 func main() {
 	binary := flag.String("parlor", "../../parlor", "the program to measure")
+	etcd := flag.String("etcd", "etcd", "the etcd to compare with")
 	clients := flag.Int("clients", 200, "connections, each with one write under way")
 	seconds := flag.Int("seconds", 8, "of a round")
 	rounds := flag.Int("rounds", 3, "of each system; the median counts")
 	flag.Parse()
-	if err := run(*binary, *clients, *seconds, *rounds); err != nil {
+	if err := run(*binary, *etcd, *clients, *seconds, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
 }
 
-func run(binary string, clients, seconds, rounds int) error {
+func run(binary, etcd string, clients, seconds, rounds int) error {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
 		return err
 	}
 	rows := []row{
 		{name: "parlor, 3 nodes, clients at the leader", make: func() system { return &parlorGroup{binary: binary, atLeader: true} }},
-		{name: "etcd, 3 nodes, clients at the leader", make: func() system { return &etcdGroup{atLeader: true} }, beside: 0},
+		{name: "etcd, 3 nodes, clients at the leader", make: func() system { return &etcdGroup{binary: etcd, atLeader: true} }, beside: 0},
 		{name: "parlor, 3 nodes, clients at all", make: func() system { return &parlorGroup{binary: binary} }, beside: 2},
-		{name: "etcd, 3 nodes, clients at all", make: func() system { return &etcdGroup{} }, beside: 2},
+		{name: "etcd, 3 nodes, clients at all", make: func() system { return &etcdGroup{binary: etcd} }, beside: 2},
 		{name: "redis, 1 node, appendfsync always", make: func() system { return &redisServer{} }, beside: 0},
 	}
 	for round := range rounds {
@@ -309,6 +310,7 @@ func (g *parlorGroup) client(i int) (func(string) error, error) { return respCli
 // etcdGroup is three nodes at their defaults.
 type etcdGroup struct {
 	processes
+	binary   string
 	atLeader bool
 	leader   int
 	clients  []*clientv3.Client
@@ -325,7 +327,7 @@ func (g *etcdGroup) start(dir string) error {
 	}
 	for i := range 3 {
 		peer := fmt.Sprintf("http://127.0.0.1:%d", basePort+60+i)
-		if err := g.launch(dir, "etcd", "--name", fmt.Sprintf("n%d", i), "--data-dir", filepath.Join(dir, fmt.Sprintf("n%d", i)),
+		if err := g.launch(dir, g.binary, "--name", fmt.Sprintf("n%d", i), "--data-dir", filepath.Join(dir, fmt.Sprintf("n%d", i)),
 			"--listen-client-urls", g.endpoint(i), "--advertise-client-urls", g.endpoint(i),
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--initial-cluster", strings.Join(members, ","), "--initial-cluster-state", "new"); err != nil {

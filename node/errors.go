@@ -1,10 +1,6 @@
 package node
 
-import (
-	"errors"
-
-	"github.com/parlorchat/parlor/storage/command"
-)
+import "github.com/parlorchat/parlor/storage/command"
 
 // Error is a failure with a stable code, for the command line and for other
 // members. The codes are part of the interface: they are added, never changed.
@@ -45,4 +41,4 @@ func (u unconfirmed) Error() string { return u.said.Error() }
 func (u unconfirmed) Unwrap() error { return u.said }
 
 // Is makes it known for what it is to those who do not care what was asked.
-func (u unconfirmed) Is(target error) bool { return errors.Is(command.ErrNoLeader, target) }
+func (u unconfirmed) Is(target error) bool { return target == error(command.ErrNoLeader) }

@@ -1,19 +1,23 @@
 package resp
 
 import (
-	"errors"
 	"slices"
 	"strings"
 )
 
-var (
-	errACLSyntax   = errors.New("Syntax error")
-	errACLCommand  = errors.New("Unknown command or category name in ACL")
-	errACLHash     = errors.New("The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters")
-	errACLNoPass   = errors.New("The password you are trying to remove from the user does not exist")
-	errACLAllKeys  = errors.New("Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start with an empty list of patterns")
-	errACLAllChans = errors.New("Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try 'resetchannels' to start with an empty list of channels")
-	errACLTooMuch  = errors.New("The user has too many rules")
+// aclError is a mistake in a rule, in Redis' words.
+type aclError string
+
+func (e aclError) Error() string { return string(e) }
+
+const (
+	errACLSyntax   = aclError("Syntax error")
+	errACLCommand  = aclError("Unknown command or category name in ACL")
+	errACLHash     = aclError("The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters")
+	errACLNoPass   = aclError("The password you are trying to remove from the user does not exist")
+	errACLAllKeys  = aclError("Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start with an empty list of patterns")
+	errACLAllChans = aclError("Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try 'resetchannels' to start with an empty list of channels")
+	errACLTooMuch  = aclError("The user has too many rules")
 )
 
 // maxACLRules bounds each list of a user: every command is compared with them.
@@ -157,14 +161,6 @@ func (u *aclUser) addCommand(c *catalog, rule string) error {
 	})
 	u.commands = append(u.commands, rule)
 	return nil
-}
-
-// clone gives a copy that may be changed.
-func (u *aclUser) clone() *aclUser {
-	c := *u
-	c.hashes, c.keys = slices.Clone(u.hashes), slices.Clone(u.keys)
-	c.channels, c.commands = slices.Clone(u.channels), slices.Clone(u.commands)
-	return &c
 }
 
 // parseACLUser reads what rules wrote. Rules that this program does not know

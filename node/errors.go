@@ -29,9 +29,7 @@ func fail(code, message string) *Error { return &Error{Code: code, Message: mess
 
 // errUnconfirmed is what a read is told that no leader has confirmed in time.
 // It is command.ErrNoLeader, said of a read.
-var errUnconfirmed error = unconfirmed{
-	fail("CLUSTERDOWN", "no leader: this read cannot be confirmed now; READONLY allows reading this node's own state"),
-}
+var errUnconfirmed error = unconfirmed{command.ErrUnconfirmed}
 
 type unconfirmed struct{ said *Error }
 

@@ -175,7 +175,7 @@ func (s *session) resolveLastIDs(e *entry, args [][]byte) ([][]byte, error) {
 		return args, nil
 	}
 	if err := s.catchUp(); err != nil {
-		return nil, storeError(err, command.ErrNoLeader)
+		return nil, storeError(err, command.ErrUnconfirmed)
 	}
 	keys := e.keys(args)
 	ids := len(args) - len(keys)
@@ -195,7 +195,7 @@ func (s *session) resolveLastIDs(e *entry, args [][]byte) ([][]byte, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, storeError(err, command.ErrNoLeader)
+		return nil, storeError(err, command.ErrUnconfirmed)
 	}
 	return out, nil
 }

@@ -97,7 +97,7 @@ func (s *session) firstPop(e *entry, args [][]byte, w *waiter) command.Reply {
 		return s.attempt(e, args)
 	}
 	if err := s.catchUp(); err != nil {
-		return command.Fail(storeError(err, command.ErrNoLeader))
+		return command.Fail(storeError(err, command.ErrUnconfirmed))
 	}
 	if s.popIsDue(e, w) || s.popIsWrong(e, args) {
 		return s.attempt(e, args)

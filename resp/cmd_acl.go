@@ -186,7 +186,7 @@ func (s *session) changeUser(name string, fn func(u *aclUser) (*aclUser, error))
 // its key.
 func (s *session) storedUser(name string) (u *aclUser, revision uint64, err error) {
 	if err := s.server.store.ReadIndex(s.server.requests.context()); err != nil {
-		return nil, 0, storeError(err, command.ErrNoLeader)
+		return nil, 0, storeError(err, command.ErrUnconfirmed)
 	}
 	err = s.server.store.View(func(tx *keyspace.Tx) error {
 		tx.Select(0)
@@ -198,7 +198,7 @@ func (s *session) storedUser(name string) (u *aclUser, revision uint64, err erro
 		return err
 	})
 	if err != nil {
-		return nil, 0, storeError(err, command.ErrNoLeader)
+		return nil, 0, storeError(err, command.ErrUnconfirmed)
 	}
 	if u == nil && name == defaultUser {
 		u = impliedDefault(s.server.config.Password)

@@ -223,7 +223,7 @@ func (s *session) memoryUsage(args [][]byte) (command.Reply, error) {
 	}
 	key := args[2]
 	if err := s.catchUp(); err != nil {
-		return command.Reply{}, storeError(err, command.ErrNoLeader)
+		return command.Reply{}, storeError(err, command.ErrUnconfirmed)
 	}
 	reply := command.Null()
 	err := s.server.store.Walk(func(tx *keyspace.Tx) error {
@@ -234,7 +234,7 @@ func (s *session) memoryUsage(args [][]byte) (command.Reply, error) {
 		return nil
 	})
 	if err != nil {
-		return command.Reply{}, storeError(err, command.ErrNoLeader)
+		return command.Reply{}, storeError(err, command.ErrUnconfirmed)
 	}
 	return reply, nil
 }

@@ -193,7 +193,7 @@ func infoKeyspace(s *session, f *infoFields) error {
 		return nil
 	})
 	if err != nil {
-		return storeError(err, command.ErrNoLeader)
+		return storeError(err, command.ErrUnconfirmed)
 	}
 	return nil
 }

@@ -176,7 +176,7 @@ func needsStore(items []item) bool {
 
 // failReads answers reads for which the Store gave no state.
 func failReads(items []item, err error) {
-	reply := command.Fail(storeError(err, command.ErrNoLeader))
+	reply := command.Fail(storeError(err, command.ErrUnconfirmed))
 	for i := range items {
 		if items[i].entry != nil {
 			items[i].reply = reply

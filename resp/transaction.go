@@ -107,7 +107,7 @@ func (s *session) watch(args [][]byte) (command.Reply, error) {
 		return command.Reply{}, errWatchInside
 	}
 	if err := s.catchUp(); err != nil {
-		return command.Reply{}, storeError(err, command.ErrNoLeader)
+		return command.Reply{}, storeError(err, command.ErrUnconfirmed)
 	}
 	err := s.server.store.View(func(tx *keyspace.Tx) error {
 		db := s.dbIndex()
@@ -120,7 +120,7 @@ func (s *session) watch(args [][]byte) (command.Reply, error) {
 		return nil
 	})
 	if err != nil {
-		return command.Reply{}, storeError(err, command.ErrNoLeader)
+		return command.Reply{}, storeError(err, command.ErrUnconfirmed)
 	}
 	return command.OK, nil
 }
@@ -257,7 +257,7 @@ func (s *session) execReads(tx *transaction) error {
 	}
 	if !s.run.proposed {
 		if err := s.catchUp(); err != nil {
-			return storeError(err, command.ErrNoLeader)
+			return storeError(err, command.ErrUnconfirmed)
 		}
 	}
 	look := s.server.store.Walk
@@ -282,7 +282,7 @@ func (s *session) execReads(tx *transaction) error {
 		return err
 	}
 	if err != nil {
-		return storeError(err, command.ErrNoLeader)
+		return storeError(err, command.ErrUnconfirmed)
 	}
 	return nil
 }

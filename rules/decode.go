@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 const (
@@ -165,7 +166,7 @@ func (o *object) text(key string, min, max int) string {
 	switch {
 	case !ok:
 		o.add(at, "must be a string, not %s", describe(v))
-	case len(s) < min:
+	case len(s) < min, min > 0 && strings.TrimSpace(s) == "":
 		o.add(at, "must not be empty")
 	case len(s) > max:
 		o.add(at, "has %d bytes, at most %d are allowed", len(s), max)

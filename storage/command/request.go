@@ -51,6 +51,8 @@ type Result struct {
 var (
 	// ErrNoLeader: nothing was proposed; trying again is safe.
 	ErrNoLeader = Errorf("CLUSTERDOWN", "no leader: the group cannot accept writes now, nothing was changed; try again")
+	// ErrUnconfirmed: ErrNoLeader, said of a read.
+	ErrUnconfirmed = Errorf("CLUSTERDOWN", "no leader: this read cannot be confirmed now; READONLY allows reading this node's own state")
 	// ErrUnknownOutcome: proposed, but no answer in time. It may or may not
 	// happen.
 	ErrUnknownOutcome = Errorf("UNKNOWN", "timeout: outcome unknown; the command may have been carried out, read before trying again")

@@ -115,10 +115,7 @@ func (m *machine) openState(n *Node) error {
 	})
 	m.snapshots = raftfsm.NewSnapshotStore(m.db)
 	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update}
-	guarded := raftfsm.NewLogStore(m.wal, raftfsm.LogStoreOptions{
-		Fatal: n.opt.Fatal,
-		Stall: 24 * time.Hour, // the watchdog above does not mistake a stopped process for a hanging disk
-	})
+	guarded := raftfsm.NewLogStore(m.wal, n.opt.Fatal)
 	if err := raftfsm.Reconcile(m.db, guarded); err != nil {
 		return fmt.Errorf("bringing log and table in line: %w", err)
 	}

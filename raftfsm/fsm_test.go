@@ -260,24 +260,6 @@ func TestObserverHearsOfEachBatch(t *testing.T) {
 	}
 }
 
-// A member that lost sight of its request can ask the rows.
-func TestExecuted(t *testing.T) {
-	a := newMember(t, alice)
-	a.apply(entry(1, request(alice, 3, 5, set("k", 1))))
-	for _, c := range []struct {
-		boot, seq uint64
-		want      bool
-	}{{3, 5, true}, {3, 6, false}, {2, 5, false}, {4, 5, false}} {
-		_ = a.db.View(func(r storage.Reader, _ storage.State) error {
-			got, err := Executed(r, alice, c.boot, c.seq)
-			if err != nil || got != c.want {
-				t.Errorf("Executed(%d, %d) = %v, %v", c.boot, c.seq, got, err)
-			}
-			return nil
-		})
-	}
-}
-
 func TestApplyAnswersNil(t *testing.T) {
 	a := newMember(t, alice)
 	if got := a.fsm.Apply(entry(1, request(alice, 1, 1, set("k", 1)))); got != nil {

@@ -3,31 +3,17 @@ package raftfsm
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // LogStore guards the raft log's store: every failure of the disk ends the
-// process, a disk that hangs does too, and entries are checked as they are
-// read. raft itself logs such failures and goes on, in places where memory
-// and disk then differ.
+// process, and entries are checked as they are read. raft itself logs such
+// failures and goes on, in places where memory and disk then differ. A disk
+// that hangs fails no call: the member's watchdog sees to that.
 type LogStore struct {
 	inner raft.LogStore
-	opt   LogStoreOptions
-}
-
-// LogStoreOptions of a LogStore.
-type LogStoreOptions struct {
-	// Stall is how long an append may take. 0: 5 s. Heartbeats do not pass
-	// the disk: a leader whose disk hangs would stay leader for ever.
-	Stall time.Duration
-	// Fatal must end the process.
-	Fatal func(error)
-	// Stored, if any, is called after each append with the number of entries,
-	// their bytes, and the time it took.
-	Stored func(entries, bytes int, took time.Duration)
+	fatal func(error)
 }
 
 var (
@@ -35,12 +21,9 @@ var (
 	_ raft.MonotonicLogStore = (*LogStore)(nil)
 )
 
-// NewLogStore wraps a log store.
-func NewLogStore(inner raft.LogStore, opt LogStoreOptions) *LogStore {
-	if opt.Stall <= 0 {
-		opt.Stall = 5 * time.Second
-	}
-	return &LogStore{inner: inner, opt: opt}
+// NewLogStore wraps a log store. fatal must end the process.
+func NewLogStore(inner raft.LogStore, fatal func(error)) *LogStore {
+	return &LogStore{inner: inner, fatal: fatal}
 }
 
 // IsMonotonic implements raft.MonotonicLogStore. It must say what the store
@@ -85,18 +68,7 @@ func (s *LogStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{
 
 // StoreLogs implements raft.LogStore.
 func (s *LogStore) StoreLogs(logs []*raft.Log) error {
-	stall := time.AfterFunc(s.opt.Stall, s.hangs)
-	started := time.Now()
-	err := s.inner.StoreLogs(logs)
-	stall.Stop()
-	if s.opt.Stored != nil && err == nil {
-		bytes := 0
-		for _, l := range logs {
-			bytes += len(l.Data)
-		}
-		s.opt.Stored(len(logs), bytes, time.Since(started))
-	}
-	return s.check("appending to the log", err)
+	return s.check("appending to the log", s.inner.StoreLogs(logs))
 }
 
 // DeleteRange implements raft.LogStore.
@@ -111,12 +83,6 @@ func (s *LogStore) check(doing string, err error) error {
 		return nil
 	}
 	err = fmt.Errorf("%s: %w", doing, err)
-	s.opt.Fatal(err)
+	s.fatal(err)
 	return err
-}
-
-func (s *LogStore) hangs() {
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	s.opt.Fatal(fmt.Errorf("appending to the log takes more than %v, the disk hangs; goroutines:\n%s", s.opt.Stall, stacks))
 }

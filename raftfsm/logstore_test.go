@@ -2,24 +2,18 @@ package raftfsm
 
 import (
 	"errors"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// brokenLog is a log store whose disk fails or hangs.
+// brokenLog is a log store whose disk fails.
 type brokenLog struct {
 	*raft.InmemStore
-	err  error
-	hang chan struct{}
+	err error
 }
 
 func (b *brokenLog) StoreLogs(logs []*raft.Log) error {
-	if b.hang != nil {
-		<-b.hang
-	}
 	if b.err != nil {
 		return b.err
 	}
@@ -49,7 +43,7 @@ func TestLogStoreSaysWhetherItIsMonotonic(t *testing.T) {
 		{monotonic{raft.NewInmemStore(), false}, false},
 		{raft.NewInmemStore(), false},
 	} {
-		if got := NewLogStore(c.inner, LogStoreOptions{}).IsMonotonic(); got != c.want {
+		if got := NewLogStore(c.inner, nil).IsMonotonic(); got != c.want {
 			t.Errorf("%T: %v", c.inner, got)
 		}
 	}
@@ -67,7 +61,7 @@ func TestLogStoreErrorsAreFatal(t *testing.T) {
 	} {
 		var fatal []error
 		s := NewLogStore(&brokenLog{InmemStore: raft.NewInmemStore(), err: disk},
-			LogStoreOptions{Fatal: func(err error) { fatal = append(fatal, err) }})
+			func(err error) { fatal = append(fatal, err) })
 		if err := do(s); !errors.Is(err, disk) || len(fatal) != 1 || !errors.Is(fatal[0], disk) {
 			t.Errorf("%s: error %v, fatal %v", name, err, fatal)
 		}
@@ -78,7 +72,7 @@ func TestLogStoreErrorsAreFatal(t *testing.T) {
 func TestLogStoreChecksEntries(t *testing.T) {
 	inner := raft.NewInmemStore()
 	var fatal []error
-	s := NewLogStore(inner, LogStoreOptions{Fatal: func(err error) { fatal = append(fatal, err) }})
+	s := NewLogStore(inner, func(err error) { fatal = append(fatal, err) })
 	good, bad := entry(1, request(bob, 1, 1, set("k", 1))), entry(2, request(bob, 1, 2, set("k", 2)))
 	bad.Data[30] ^= 4
 	config := &raft.Log{Index: 3, Type: raft.LogConfiguration, Data: []byte("raft's own")}
@@ -96,37 +90,5 @@ func TestLogStoreChecksEntries(t *testing.T) {
 	}
 	if err := s.GetLog(2, &l); !errors.Is(err, ErrDamaged) || len(fatal) != 1 {
 		t.Errorf("a damaged entry: %v, fatal %v", err, fatal)
-	}
-}
-
-// Rule 7: a disk that hangs ends the process, and says where it hung.
-func TestHangingDiskIsFatal(t *testing.T) {
-	hang := make(chan struct{})
-	fatal := make(chan error, 1)
-	s := NewLogStore(&brokenLog{InmemStore: raft.NewInmemStore(), hang: hang},
-		LogStoreOptions{Stall: time.Millisecond, Fatal: func(err error) { fatal <- err }})
-	done := make(chan error)
-	go func() { done <- s.StoreLog(entry(1, request(bob, 1, 1, set("k", 1)))) }()
-	if err := <-fatal; !strings.Contains(err.Error(), "StoreLogs") {
-		t.Errorf("no goroutine dump in %v", err)
-	}
-	close(hang)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-func TestLogStoreReportsAppends(t *testing.T) {
-	var entries, bytes int
-	s := NewLogStore(raft.NewInmemStore(), LogStoreOptions{Stored: func(n, b int, _ time.Duration) { entries += n; bytes += b }})
-	l := entry(1, request(bob, 1, 1, set("k", 1)))
-	if err := s.StoreLog(l); err != nil {
-		t.Fatal(err)
-	}
-	if entries != 1 || bytes != len(l.Data) {
-		t.Errorf("%d entries, %d bytes", entries, bytes)
-	}
-	if first, err := s.FirstIndex(); err != nil || first != 1 {
-		t.Errorf("%d, %v", first, err)
 	}
 }

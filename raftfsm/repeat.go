@@ -47,17 +47,6 @@ func loadHistory(r storage.Reader, origin [16]byte) (*history, error) {
 	return h, h.decode(value)
 }
 
-// Executed says whether a request was carried out, according to the rows of
-// r. It is for a node that lost sight of its request because a snapshot was
-// installed.
-func Executed(r storage.Reader, origin [16]byte, boot, seq uint64) (bool, error) {
-	h, err := loadHistory(r, origin)
-	if err != nil {
-		return false, err
-	}
-	return boot == h.boot && h.has(seq), nil
-}
-
 func (h *history) has(seq uint64) bool {
 	if seq < h.below {
 		return true

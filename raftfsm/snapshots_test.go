@@ -330,7 +330,7 @@ func openLog(t *testing.T, dir string) *LogStore {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	return NewLogStore(w, LogStoreOptions{Fatal: func(err error) { t.Errorf("fatal: %v", err) }})
+	return NewLogStore(w, func(err error) { t.Errorf("fatal: %v", err) })
 }
 
 func appendLogs(t *testing.T, l *LogStore, first, last, term uint64) {

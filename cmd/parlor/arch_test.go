@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -113,28 +114,19 @@ func TestPackagesKnowOnlyWhomTheyMay(t *testing.T) {
 
 // judge says what is wrong with pkg importing another package.
 func judge(pkg, imported string) (complaints []string) {
-	if own, ok := strings.CutPrefix(imported, module); ok && !contains(mayImport[pkg], own) {
+	if own, ok := strings.CutPrefix(imported, module); ok && !slices.Contains(mayImport[pkg], own) {
 		complaints = append(complaints, pkg+" must not import "+own)
 	}
 	for library, keepers := range keptBy {
-		if (imported == library || strings.HasPrefix(imported, library+"/")) && !contains(keepers, pkg) {
+		if (imported == library || strings.HasPrefix(imported, library+"/")) && !slices.Contains(keepers, pkg) {
 			complaints = append(complaints, pkg+" must not import "+imported+": only "+strings.Join(keepers, ", ")+" may")
 		}
 	}
-	if contains(pure[pkg], imported) {
+	if slices.Contains(pure[pkg], imported) {
 		complaints = append(complaints, pkg+" must stay pure and not import "+imported)
 	}
 	sort.Strings(complaints)
 	return complaints
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // TestJudgeSeesViolations makes sure that the test above can fail.

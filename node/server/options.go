@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,18 +97,9 @@ func (o Options) withAddresses() (Options, error) {
 			return o, fmt.Errorf("reading %s: %w", filepath.Join(o.Dir, addressFile), err)
 		}
 	}
-	o.HTTP = first(o.HTTP, kept.HTTP, DefaultHTTP)
-	o.RESP = first(o.RESP, kept.RESP, DefaultRESP)
+	o.HTTP = cmp.Or(o.HTTP, kept.HTTP, DefaultHTTP)
+	o.RESP = cmp.Or(o.RESP, kept.RESP, DefaultRESP)
 	return o, nil
-}
-
-func first(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 // checkListening refuses addresses that are none, before anything is made.

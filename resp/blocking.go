@@ -131,6 +131,10 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 		}
 		select {
 		case <-w.woken:
+			if s.guard.broken() { // the end of the input may not have been noticed yet
+				s.end()
+				return noReply
+			}
 			reply := try()
 			switch {
 			case happenedNot(reply):

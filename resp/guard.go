@@ -332,6 +332,9 @@ func (g *guardConn) kill() {
 	_ = g.Conn.Close()
 }
 
+// broken says whether the client will get nothing any more, whatever is pushed.
+func (g *guardConn) broken() bool { return g.out.failed() != nil }
+
 // serveOutbox writes replies until the connection ends, and ends it.
 func (g *guardConn) serveOutbox() {
 	defer close(g.ended)

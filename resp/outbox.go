@@ -92,6 +92,13 @@ func (o *outbox) awaitRoom(limit int) error {
 	return o.err
 }
 
+// failed says why nothing is written any more; nil while there is no reason.
+func (o *outbox) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
 // waiting tells how many bytes wait for the client.
 func (o *outbox) waiting() int {
 	o.mu.Lock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
+	"github.com/parlorchat/parlor/storage/redis"
 )
 
 var (
@@ -186,7 +187,7 @@ func infoKeyspace(s *session, f *infoFields) error {
 	err := s.server.store.View(func(tx *keyspace.Tx) error {
 		for db := range uint8(keyspace.Databases) {
 			tx.Select(db)
-			if keys, expires := tx.KeyCount(); keys > 0 {
+			if keys, expires := redis.Count(tx); keys > 0 {
 				f.add(fmt.Sprintf("db%d", db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
 			}
 		}

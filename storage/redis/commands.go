@@ -109,8 +109,21 @@ func IsDomainKey(key []byte) bool {
 	return false
 }
 
-// IsHidden says whether a key is left out of KEYS, SCAN and RANDOMKEY.
+// IsHidden says whether no client may see a key.
 func IsHidden(key []byte) bool { return bytes.HasPrefix(key, []byte("secret:")) }
+
+// unlistedPrefixes begin the keys that DBSIZE, KEYS, RANDOMKEY and SCAN leave out, so
+// that the database of a new node looks empty: what is hidden, and the group's own.
+var unlistedPrefixes = []string{"secret:", "system:"}
+
+// listed says whether KEYS and SCAN show a key to one who asks for a pattern
+// (nil: for all). The group's own keys are shown to who asks for them.
+func listed(key, pattern []byte) bool {
+	if len(key) < 2 || key[0] != 's' {
+		return true
+	}
+	return !IsHidden(key) && (!bytes.HasPrefix(key, []byte("system:")) || bytes.HasPrefix(pattern, []byte("system:")))
+}
 
 // is says whether an argument is a keyword, in any case.
 func is(arg []byte, keyword string) bool {

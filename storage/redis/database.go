@@ -10,32 +10,25 @@ import (
 // databaseCommands are those on whole databases.
 func databaseCommands() []entry {
 	return []entry{
-		{"FLUSHDB", -1, write, noKeys, "1.0.0", "[ASYNC|SYNC]", "Deletes all keys of the database.", flush(false)},
-		{"FLUSHALL", -1, write, noKeys, "1.0.0", "[ASYNC|SYNC]", "Deletes all keys of all databases.", flush(true)},
+		{"FLUSHDB", -1, write, noKeys, "1.0.0", "[ASYNC|SYNC]", "Deletes all keys of the database but those of the domain.", flush(false)},
+		{"FLUSHALL", -1, write, noKeys, "1.0.0", "[ASYNC|SYNC]", "Deletes all keys of all databases but those of the domain.", flush(true)},
 		{"SWAPDB", 3, writeFast, noKeys, "4.0.0", "index1 index2", "Exchanges the keys of two databases.", swapdb},
 	}
 }
 
 var (
-	errDomainKeys = command.Errorf("DENIED", "database 0 holds the domain's keys (visitor:, chat:, agent:, department:, site:, secret:, system:), which change through domain commands only; "+
-		"delete your own keys with SCAN and UNLINK, or keep them in another database")
-	errDBRange = command.Errorf("ERR", "DB index is out of range")
+	errDomainKeys = command.Errorf("DENIED", "database 0 holds the domain's keys (visitor:, chat:, agent:, department:, site:, secret:, system:), which stay there")
+	errDBRange    = command.Errorf("ERR", "DB index is out of range")
 )
 
 // holdsDomain says whether database 0, where the domain is, has keys of it.
-func holdsDomain(c *command.Call) (found bool) {
+func holdsDomain(c *command.Call) bool {
 	home := c.DB()
 	c.Select(0)
 	defer c.Select(home)
 	for _, p := range ReservedPrefixes {
-		prefix := []byte(p)
-		if c.Type(prefix) != keyspace.None {
-			return true
-		}
-		c.EachKey(prefix, func(key []byte, _ keyspace.Type) bool {
-			found = bytes.HasPrefix(key, prefix)
-			return false
-		})
+		found := false
+		eachOf(c.Tx, p, func([]byte) bool { found = true; return false })
 		if found {
 			return true
 		}
@@ -43,6 +36,18 @@ func holdsDomain(c *command.Call) (found bool) {
 	return false
 }
 
+// eachOf walks the keys of the database that begin with a reserved prefix,
+// until fn returns false.
+func eachOf(tx *keyspace.Tx, prefix string, fn func(key []byte) bool) {
+	if key := []byte(prefix); tx.Type(key) != keyspace.None && !fn(key) {
+		return
+	}
+	tx.EachKey([]byte(prefix), func(key []byte, _ keyspace.Type) bool {
+		return bytes.HasPrefix(key, []byte(prefix)) && fn(key)
+	})
+}
+
+// flush removes the keys that clients can write: those of the domain stay.
 func flush(all bool) handler {
 	return func(c *command.Call, args [][]byte) (command.Reply, error) {
 		if len(args) > 2 || (len(args) == 2 && !is(args[1], "ASYNC") && !is(args[1], "SYNC")) {
@@ -50,28 +55,79 @@ func flush(all bool) handler {
 		}
 		home := c.DB()
 		defer c.Select(home)
-		if (all || home == 0) && holdsDomain(c) {
-			return command.Reply{}, errDomainKeys
+		first, last := home, home
+		if all {
+			first, last = 0, keyspace.Databases-1
 		}
-		if !all {
-			return command.OK, c.Flush()
-		}
-		total := int64(0)
-		for db := range uint8(keyspace.Databases) {
+		total, own, kept := int64(0), [][]byte(nil), false
+		for db := first; db <= last; db++ {
 			c.Select(db)
-			n, _ := c.KeyCount()
-			if total += n; total > keyspace.MaxFlush {
-				return command.Reply{}, keyspace.ErrTooManyKeys
+			if db == 0 && holdsDomain(c) {
+				own, kept = ownKeys(c), true
+				total += int64(len(own))
+				continue
 			}
+			n, _ := c.KeyCount()
+			total += n
 		}
-		for db := range uint8(keyspace.Databases) {
+		if total > keyspace.MaxFlush {
+			return command.Reply{}, keyspace.ErrTooManyKeys
+		}
+		for db := first; db <= last; db++ {
 			c.Select(db)
-			if err := c.Flush(); err != nil {
+			if db == 0 && kept {
+				for _, key := range own {
+					c.Delete(key)
+				}
+			} else if err := c.Flush(); err != nil {
 				return command.Reply{}, err
 			}
 		}
 		return command.OK, nil
 	}
+}
+
+// ownKeys gives copies of the keys of the database that are not the domain's,
+// of which there may be many more: it steps over them, a prefix at a time. It
+// gives up beyond what a flush may remove.
+func ownKeys(c *command.Call) (own [][]byte) {
+	for from, more := []byte(nil), true; more; {
+		more = false
+		c.EachKey(from, func(key []byte, _ keyspace.Type) bool {
+			if IsDomainKey(key) {
+				from = bytes.Clone(key[:bytes.IndexByte(key, ':')+1])
+				more = true
+				return false
+			}
+			own = append(own, bytes.Clone(key))
+			return len(own) <= keyspace.MaxFlush
+		})
+		if more {
+			from[len(from)-1]++ // the least key above all with the prefix
+			if c.Type(from) != keyspace.None {
+				own = append(own, from)
+			}
+		}
+	}
+	return own
+}
+
+// Count gives how many keys the database has, and how many of them expire,
+// without those that SCAN does not list.
+func Count(tx *keyspace.Tx) (keys, expires int64) {
+	keys, expires = tx.KeyCount()
+	if tx.DB() == 0 {
+		for _, p := range unlistedPrefixes {
+			eachOf(tx, p, func(key []byte) bool {
+				keys--
+				if _, ok := tx.ExpireAt(key); ok {
+					expires--
+				}
+				return true
+			})
+		}
+	}
+	return keys, expires
 }
 
 func swapdb(c *command.Call, args [][]byte) (command.Reply, error) {

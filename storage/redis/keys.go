@@ -224,14 +224,14 @@ func existsIn(c *command.Call, db uint8, key []byte) bool {
 }
 
 func randomkey(c *command.Call, _ [][]byte) (command.Reply, error) {
-	key, ok := c.RandomKey(random(c), func(key []byte) bool { return !IsHidden(key) })
+	key, ok := c.RandomKey(random(c), func(key []byte) bool { return listed(key, nil) })
 	return bulkOrNull(key, ok), nil
 }
 
 func keysMatching(c *command.Call, args [][]byte) (command.Reply, error) {
 	out := []command.Reply{}
 	c.EachKey(nil, func(key []byte, _ keyspace.Type) bool {
-		if !IsHidden(key) && glob(key, args[1]) {
+		if listed(key, args[1]) && glob(key, args[1]) {
 			out = append(out, command.Bulk(key))
 		}
 		return true
@@ -293,7 +293,7 @@ func scan(c *command.Call, args [][]byte) (command.Reply, error) {
 	}
 	items := []command.Reply{}
 	next := c.Scan(cursor, o.count, func(key []byte, t keyspace.Type) {
-		if !IsHidden(key) && (o.typeName == "" || o.typeName == t.String()) && o.match(key) {
+		if listed(key, o.pattern) && (o.typeName == "" || o.typeName == t.String()) && o.match(key) {
 			items = append(items, command.Bulk(key))
 		}
 	})
@@ -310,7 +310,7 @@ func scanArgs(args [][]byte) (cursor uint64, o scanOptions, err error) {
 }
 
 func dbsize(c *command.Call, _ [][]byte) (command.Reply, error) {
-	n, _ := c.KeyCount()
+	n, _ := Count(c.Tx)
 	return command.Int(n), nil
 }
 

@@ -19,6 +19,7 @@ const (
 	dataName       = "data.db"
 	lockName       = "LOCK"
 	creatingName   = "creating.tmp"
+	compactingName = "compacting.tmp"
 	incomingPrefix = "incoming-"
 	incomingSuffix = ".tmp"
 )
@@ -189,7 +190,7 @@ func (db *DB) reap() error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		left := name == creatingName ||
+		left := name == creatingName || name == compactingName ||
 			strings.HasPrefix(name, incomingPrefix) && strings.HasSuffix(name, incomingSuffix)
 		if !left {
 			continue

@@ -133,26 +133,29 @@ func createFile(dir, path, clusterID string) error {
 	if err != nil {
 		return fmt.Errorf("creating data file: %w", err)
 	}
-	err = b.Update(func(tx *bbolt.Tx) error {
-		if _, err := tx.CreateBucket(bucketRows); err != nil {
-			return err
-		}
-		meta, err := tx.CreateBucket(bucketMeta)
-		if err != nil {
-			return err
-		}
-		if err := meta.Put(metaFormat, binary.BigEndian.AppendUint32(nil, formatVersion)); err != nil {
-			return err
-		}
-		if err := meta.Put(metaCluster, []byte(clusterID)); err != nil {
-			return err
-		}
-		return putMeta(tx, State{}, Meta{})
-	})
+	err = b.Update(func(tx *bbolt.Tx) error { return initFile(tx, clusterID) })
 	if err = errors.Join(err, b.Close()); err != nil {
 		return fmt.Errorf("creating data file: %w", err)
 	}
 	return replaceFile(tmp, path)
+}
+
+// initFile makes the buckets of a data file without rows.
+func initFile(tx *bbolt.Tx, clusterID string) error {
+	if _, err := tx.CreateBucket(bucketRows); err != nil {
+		return err
+	}
+	meta, err := tx.CreateBucket(bucketMeta)
+	if err != nil {
+		return err
+	}
+	if err := meta.Put(metaFormat, binary.BigEndian.AppendUint32(nil, formatVersion)); err != nil {
+		return err
+	}
+	if err := meta.Put(metaCluster, []byte(clusterID)); err != nil {
+		return err
+	}
+	return putMeta(tx, State{}, Meta{})
 }
 
 // replaceFile puts the file tmp, whose contents are on disk, in the place of

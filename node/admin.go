@@ -76,8 +76,7 @@ func privateFolder(dir string) error {
 //	GET    /tokens                → [Token]
 //	POST   /tokens  {ttl_seconds} → {token}
 //	DELETE /tokens/{id}
-//	DELETE /members/{id}?force=1
-//	POST   /leader  {to}
+//	POST   /operations Operation; drain and resume without a member mean this one
 //	POST   /checkpoint
 //	GET    /metrics, /debug/pprof/…
 func (n *Node) adminHandler() http.Handler {
@@ -101,15 +100,15 @@ func (n *Node) adminHandler() http.Handler {
 	handle("DELETE /tokens/{id}", func(r *http.Request) (any, error) {
 		return struct{}{}, n.RevokeToken(r.Context(), r.PathValue("id"))
 	})
-	handle("DELETE /members/{id}", func(r *http.Request) (any, error) {
-		return struct{}{}, n.Remove(r.Context(), r.PathValue("id"), r.FormValue("force") == "1")
-	})
-	handle("POST /leader", func(r *http.Request) (any, error) {
-		var in leaderRequest
-		if err := decodeBody(r, &in); err != nil {
+	handle("POST /operations", func(r *http.Request) (any, error) {
+		var op Operation
+		if err := decodeBody(r, &op); err != nil {
 			return nil, err
 		}
-		return struct{}{}, n.TransferLeader(r.Context(), in.To)
+		if op.Member == "" && (op.Do == DoDrain || op.Do == DoResume) {
+			op.Member = n.id.NodeID
+		}
+		return struct{}{}, n.Operate(r.Context(), op)
 	})
 	handle("POST /checkpoint", func(*http.Request) (any, error) {
 		n.checkpoint()
@@ -128,10 +127,6 @@ type tokenRequest struct {
 
 type tokenAnswer struct {
 	Token string `json:"token"`
-}
-
-type leaderRequest struct {
-	To string `json:"to"`
 }
 
 func decodeBody(r *http.Request, v any) error {

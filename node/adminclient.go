@@ -56,18 +56,9 @@ func (a *Admin) RevokeToken(ctx context.Context, id string) error {
 	return a.do(ctx, http.MethodDelete, "/tokens/"+url.PathEscape(id), nil, nil)
 }
 
-// Remove takes a member out of the group for good.
-func (a *Admin) Remove(ctx context.Context, id string, force bool) error {
-	path := "/members/" + url.PathEscape(id)
-	if force {
-		path += "?force=1"
-	}
-	return a.do(ctx, http.MethodDelete, path, nil, nil)
-}
-
-// TransferLeader hands over the leadership; to may be empty.
-func (a *Admin) TransferLeader(ctx context.Context, to string) error {
-	return a.do(ctx, http.MethodPost, "/leader", leaderRequest{To: to}, nil)
+// Operate has the group do something: see Operation.
+func (a *Admin) Operate(ctx context.Context, op Operation) error {
+	return a.do(ctx, http.MethodPost, "/operations", op, nil)
 }
 
 // Checkpoint writes a checkpoint now.

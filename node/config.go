@@ -46,6 +46,11 @@ type Options struct {
 	// Due looks at the state: is there anything for Tick to do now?
 	Due func(tx *keyspace.Tx) bool
 
+	// Drained, if any, is told when an operator wants nobody to use this
+	// member (drain), and when he changed his mind (resume). It must not wait
+	// for the node.
+	Drained func(bool)
+
 	// Log receives what an operator may want to know; default: nothing.
 	Log *slog.Logger
 	// Metrics receives the member's metrics; default: a set of its own.

@@ -19,6 +19,7 @@ const (
 	CodeRemoved      = "REMOVED"      // this member was taken out of the group for good
 	CodeNotMember    = "NOTMEMBER"    // no member of that id
 	CodeQuorum       = "QUORUM"       // would leave the group without a majority
+	CodeBehind       = "BEHIND"       // the member has not caught up
 	CodeUnreachable  = "UNREACHABLE"  // nobody answers there
 	CodeNotLeader    = "NOTLEADER"    // asked of a member that does not lead
 	CodeInvalid      = "INVALID"      // an argument that makes no sense

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,11 +16,15 @@ import (
 
 // Who belongs to the group is the raft configuration. What people want to know
 // of members is beside it in the keyspace: system:members, hash, node id to a
-// JSON document; and system:removed, hash, node id to the time: an id that was
-// taken out never comes back.
+// JSON document; and three hashes of marks, node id to the time:
+// system:removed (an id that was taken out never comes back), system:learners
+// (has no vote because an operator said so), system:draining (an operator
+// wants nobody to use it).
 const (
-	membersKey = "system:members"
-	removedKey = "system:removed"
+	membersKey  = "system:members"
+	removedKey  = "system:removed"
+	learnersKey = "system:learners"
+	drainingKey = "system:draining"
 
 	promoteLag    = 250 // entries that a new member may be behind to get a vote
 	changeTimeout = 10 * time.Second
@@ -33,8 +36,7 @@ const (
 	callReadIndex = "read-index"
 	callAnnounce  = "announce"
 	callState     = "state"
-	callRemove    = "remove"
-	callTransfer  = "transfer"
+	callOperate   = "operate"
 	callBroadcast = "broadcast"
 )
 
@@ -208,7 +210,7 @@ func (n *Node) governing(ctx context.Context) {
 			switch {
 			case n.isRemoved(string(s.ID)) && string(s.ID) != n.id.NodeID:
 				n.dropServer(s.ID)
-			case s.Suffrage != raft.Voter:
+			case s.Suffrage != raft.Voter && !n.isMarked(learnersKey, string(s.ID)):
 				n.considerVote(ctx, s, caughtUp)
 			}
 		}
@@ -256,166 +258,6 @@ func (n *Node) dropServer(id raft.ServerID) {
 	}
 }
 
-type removeArgs struct {
-	ID    string `json:"id"`
-	Force bool   `json:"force"`
-}
-
-// Remove takes a member out of the group for good. It refuses if those who
-// remain and answer are no majority, unless force is set. It can be asked of
-// any member; one that leads hands over before it is removed itself.
-func (n *Node) Remove(ctx context.Context, id string, force bool) error {
-	return n.atLeader(ctx, func(ctx context.Context, leader string) error {
-		if leader == n.id.NodeID {
-			return n.remove(ctx, removeArgs{ID: id, Force: force})
-		}
-		return n.calls.call(ctx, leader, callRemove, removeArgs{ID: id, Force: force}, &struct{}{})
-	})
-}
-
-// TransferLeader hands the leadership to a member, or to whichever is most up
-// to date if to is empty. It can be asked of any member.
-func (n *Node) TransferLeader(ctx context.Context, to string) error {
-	return n.atLeader(ctx, func(ctx context.Context, leader string) error {
-		if leader == to {
-			return nil
-		}
-		return n.transferBy(ctx, leader, to)
-	})
-}
-
-func (n *Node) transferBy(ctx context.Context, leader, to string) error {
-	if leader == n.id.NodeID {
-		return n.transfer(to)
-	}
-	return n.calls.call(ctx, leader, callTransfer, to, &struct{}{})
-}
-
-// atLeader calls fn with the leader's id until fn does not fail for lack of
-// one, or time is up.
-func (n *Node) atLeader(ctx context.Context, fn func(ctx context.Context, leader string) error) error {
-	ctx, cancel := context.WithTimeout(ctx, n.opt.Timing.Propose)
-	defer cancel()
-	for {
-		r := n.routes.get()
-		err := error(errNotLeader)
-		if r.leader != "" {
-			err = fn(ctx, r.leader)
-		}
-		if e := (*Error)(nil); err == nil || errors.As(err, &e) && e.Code != CodeNotLeader {
-			return err
-		}
-		select {
-		case <-r.changed:
-		case <-time.After(5 * routeBackoff):
-		case <-ctx.Done():
-			return command.ErrNoLeader
-		}
-	}
-}
-
-func (n *Node) answerRemove(ctx context.Context, _ string, body []byte) (any, error) {
-	var args removeArgs
-	if err := json.Unmarshal(body, &args); err != nil {
-		return nil, fail(CodeInvalid, "the call cannot be read")
-	}
-	return struct{}{}, n.remove(ctx, args)
-}
-
-func (n *Node) answerTransfer(_ context.Context, _ string, body []byte) (any, error) {
-	var to string
-	if err := json.Unmarshal(body, &to); err != nil {
-		return nil, fail(CodeInvalid, "the call cannot be read")
-	}
-	return struct{}{}, n.transfer(to)
-}
-
-// remove is done by the leader. The mark in system:removed comes first: if
-// the rest is interrupted, the next leader finishes it.
-func (n *Node) remove(ctx context.Context, args removeArgs) error {
-	if n.lead.term.Load() == 0 {
-		return errNotLeader
-	}
-	voters, isMember := 0, false
-	var others []raft.ServerID
-	for _, s := range n.servers() {
-		isMember = isMember || string(s.ID) == args.ID
-		if s.Suffrage == raft.Voter && string(s.ID) != args.ID {
-			voters++
-			others = append(others, s.ID)
-		}
-	}
-	if !isMember {
-		return fail(CodeNotMember, "the group has no member "+args.ID)
-	}
-	if voters == 0 {
-		return fail(CodeQuorum, "the last member with a vote cannot be removed")
-	}
-	if alive := n.countAlive(ctx, others); alive < voters/2+1 && !args.Force {
-		return fail(CodeQuorum, fmt.Sprintf("without it, %d of %d members with a vote would answer, which is no majority; use force if that is meant", alive, voters))
-	}
-	if args.ID == n.id.NodeID {
-		if err := n.transfer(""); err != nil {
-			return err
-		}
-		return errNotLeader // the next leader does it
-	}
-	now := strconv.FormatInt(n.readClock(), 10)
-	err := n.write(ctx, command.New("HSET", removedKey, args.ID, now), command.New("HDEL", membersKey, args.ID))
-	if err != nil {
-		return err
-	}
-	n.changing.Lock()
-	defer n.changing.Unlock()
-	if err := n.await(n.raft.RemoveServer(raft.ServerID(args.ID), 0, changeTimeout)); err != nil {
-		return fmt.Errorf("removing the member (it will be tried again): %w", err)
-	}
-	n.log.Info("removed a member from the group", "member", args.ID)
-	return nil
-}
-
-func (n *Node) countAlive(ctx context.Context, ids []raft.ServerID) int {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	answers := make(chan bool, len(ids))
-	for _, id := range ids {
-		go func() { answers <- n.stateOf(ctx, string(id)) != nil }()
-	}
-	alive := 0
-	for range ids {
-		if <-answers {
-			alive++
-		}
-	}
-	return alive
-}
-
-// transfer is done by the leader.
-func (n *Node) transfer(to string) error {
-	if n.raft.State() != raft.Leader {
-		return errNotLeader
-	}
-	var f raft.Future
-	if to == "" {
-		f = n.raft.LeadershipTransfer()
-	} else {
-		addr := ""
-		for _, s := range n.servers() {
-			if string(s.ID) == to && s.Suffrage == raft.Voter {
-				addr = string(s.Address)
-			}
-		}
-		if addr == "" {
-			return fail(CodeNotMember, "the group has no member "+to+" with a vote")
-		}
-		f = n.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(addr))
-	}
-	if err := n.await(f); err != nil {
-		return fail(CodeUnreachable, "handing over the leadership: "+err.Error())
-	}
-	return nil
-}
-
 // servers is the raft configuration.
 func (n *Node) servers() []raft.Server {
 	f := n.raft.GetConfiguration()
@@ -444,7 +286,10 @@ func (n *Node) isMember(id string) bool {
 	return slices.ContainsFunc(n.servers(), func(s raft.Server) bool { return string(s.ID) == id })
 }
 
-func (n *Node) isRemoved(id string) bool { return n.field(removedKey, id) != nil }
+func (n *Node) isRemoved(id string) bool { return n.isMarked(removedKey, id) }
+
+// isMarked says whether a hash of marks names a member.
+func (n *Node) isMarked(key, id string) bool { return n.field(key, id) != nil }
 
 // field reads a field of a hash as this member knows it; nil if there is none.
 func (n *Node) field(key, field string) (value []byte) {

@@ -135,7 +135,7 @@ func TestTheCommandLineReachesTheMember(t *testing.T) {
 	must(t, admin.RevokeToken(t.Context(), made.id))
 	wantCode(t, admin.RevokeToken(t.Context(), made.id), CodeBadToken)
 	must(t, admin.Checkpoint(t.Context()))
-	wantCode(t, admin.Remove(t.Context(), g.members[0].NodeID(), false), CodeQuorum)
+	wantCode(t, admin.Operate(t.Context(), Operation{Do: DoRemove, Member: g.members[0].NodeID()}), CodeQuorum)
 	_, err = NewAdmin(t.TempDir()).Status(t.Context())
 	wantCode(t, err, CodeUnreachable)
 }

@@ -53,6 +53,7 @@ type Node struct {
 	complaints   *recentTexts
 	accepting    atomic.Bool  // the batcher takes what followers send
 	expelled     atomic.Bool  // removed from the group
+	draining     atomic.Bool  // an operator wants nobody to use it
 	checkpointed atomic.Int64 // when, Unix nanoseconds
 	readTime     *readTime
 	changing     sync.Mutex // one change of the membership at a time
@@ -190,6 +191,7 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.carry(n.ctx) })
 	n.background(func() { n.expiring(n.ctx) })
 	n.background(func() { n.checkpointing(n.ctx) })
+	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.wal.guard(n.ctx, n.opt.Timing.Watchdog, n.opt.Fatal) })
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)
@@ -215,8 +217,7 @@ func (n *Node) openPort(ln net.Listener) {
 		callReadIndex: n.answerReadIndex,
 		callAnnounce:  n.answerAnnounce,
 		callState:     n.answerState,
-		callRemove:    n.answerRemove,
-		callTransfer:  n.answerTransfer,
+		callOperate:   n.answerOperate,
 		callBroadcast: n.answerBroadcast,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.log)
@@ -255,15 +256,15 @@ func (n *Node) close(ctx context.Context) error {
 	if n.started {
 		ctx, cancel := context.WithTimeout(ctx, n.opt.Timing.Handover)
 		defer cancel()
-		n.drain(ctx)
+		n.finish(ctx)
 		n.handOver(ctx)
 		n.checkpoint()
 	}
 	return n.stop()
 }
 
-// drain waits until every request has its outcome.
-func (n *Node) drain(ctx context.Context) {
+// finish waits until every request has its outcome.
+func (n *Node) finish(ctx context.Context) {
 	for {
 		if count, _ := n.pending.load(); count == 0 {
 			return

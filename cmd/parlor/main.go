@@ -82,6 +82,7 @@ environment over the file.`,
 		joinCommand(),
 		tokenCommand(),
 		statusCommand(),
+		clusterCommand(),
 		demoCommand(),
 		benchCommand(),
 	)

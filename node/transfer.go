@@ -1,0 +1,62 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/hashicorp/raft"
+)
+
+// transfer hands the leadership over: to a member, or to whoever is best. It
+// is done by the leader.
+func (n *Node) transfer(ctx context.Context, to string) error {
+	if n.raft.State() != raft.Leader {
+		return errNotLeader
+	}
+	if to == n.id.NodeID {
+		return nil
+	}
+	heir, err := n.heir(ctx, to)
+	if err != nil {
+		return err
+	}
+	if err := n.await(n.raft.LeadershipTransferToServer(heir.ID, heir.Address)); err != nil {
+		return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())
+	}
+	return nil
+}
+
+// heir is the member to lead next: the one that was named or, without a name,
+// the one that answers and has most of the log. Who is drained is not asked.
+func (n *Node) heir(ctx context.Context, to string) (raft.Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	type candidate struct {
+		raft.Server
+		state *memberState
+	}
+	var asked []chan candidate
+	for _, s := range n.servers() {
+		id := string(s.ID)
+		if to != "" && id != to || id == n.id.NodeID || s.Suffrage != raft.Voter || to == "" && n.isMarked(drainingKey, id) {
+			continue
+		}
+		answer := make(chan candidate, 1)
+		asked = append(asked, answer)
+		go func() { answer <- candidate{s, n.stateOf(ctx, id)} }()
+	}
+	if to != "" && len(asked) == 0 {
+		return raft.Server{}, fail(CodeNotMember, "member "+to+" has no vote: it cannot lead")
+	}
+	var able []candidate
+	for _, answer := range asked {
+		if c := <-answer; c.state != nil {
+			able = append(able, c)
+		}
+	}
+	if len(able) == 0 {
+		return raft.Server{}, fail(CodeUnreachable, "no other member that could lead answers")
+	}
+	return slices.MaxFunc(able, func(a, b candidate) int { return cmp.Compare(a.state.LastIndex, b.state.LastIndex) }).Server, nil
+}

@@ -66,7 +66,7 @@ func newCatalog(table *command.Table) *catalog {
 	}
 	for _, list := range [][]local{
 		connectionCommands(), transactionCommands(), clientCommands(), serverCommands(),
-		pubsubCommands(), monitorCommands(), inspectCommands(), aclCommands(), refusedCommands(),
+		pubsubCommands(), monitorCommands(), inspectCommands(), aclCommands(), scriptCommands(), refusedCommands(),
 	} {
 		for i := range list {
 			if c.byName[list[i].spec.Name] == nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -26,36 +27,103 @@ func (s *Server) healthRoutes() {
 			}
 		}
 	}
-	s.open(endpoint{method: http.MethodGet, path: "/livez", id: "livez", tag: tag, summary: "This process answers"}, describe(200), s.livez)
-	s.open(endpoint{method: http.MethodGet, path: "/readyz", id: "readyz", tag: tag, summary: "A leader is known and this node has caught up"}, describe(200, 503), s.readyz)
+	s.open(endpoint{method: http.MethodGet, path: "/livez", id: "livez", tag: tag, summary: "This process answers"}, describe(200, 503), s.livez)
+	s.open(endpoint{method: http.MethodGet, path: "/readyz", id: "readyz", tag: tag, summary: "A leader is known and this node has caught up"}, describe(200, 422, 503), s.readyz)
 	s.open(endpoint{method: http.MethodGet, path: "/metrics", id: "metrics", tag: tag, summary: "Metrics in the Prometheus text format"}, describe(200), s.writeMetrics)
 }
 
 func (s *Server) livez(ctx *fasthttp.RequestCtx) {
-	ctx.SetContentType("text/plain; charset=utf-8")
-	ctx.SetBodyString("ok\n")
-}
-
-func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
-	if s.isDraining() {
-		writeProblem(ctx, retryable(codeUnavailable, "this node is about to stop", time.Second))
-		return
-	}
-	if s.cfg.Ready != nil {
-		if err := s.cfg.Ready(); err != nil {
+	if s.cfg.Alive != nil {
+		if err := s.cfg.Alive(); err != nil {
 			writeProblem(ctx, retryable(codeUnavailable, err.Error(), time.Second))
 			return
 		}
 	}
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString("ok\n")
+}
+
+// readiness is one thing that /readyz looks at; it holds if err is nil.
+type readiness struct {
+	name string
+	err  error
+}
+
+// readyz says whether load balancers should send clients here. The first
+// thing that is missing is the answer; with ?verbose all are listed.
+func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
+	role := string(ctx.QueryArgs().Peek("role"))
+	if role != "" && role != "leader" {
+		writeProblem(ctx, invalid("query.role", "it can be leader, or left out"))
+		return
+	}
+	verbose := ctx.QueryArgs().Has("verbose")
+	var list bytes.Buffer
+	var missing error
+	for _, look := range []func() readiness{s.isUsed, s.hasStarted, func() readiness { return s.hasRole(role) }, s.hasCaughtUp} {
+		r := look()
+		if r.err == nil {
+			fmt.Fprintf(&list, "[+] %s\n", r.name)
+			continue
+		}
+		fmt.Fprintf(&list, "[-] %s: %v\n", r.name, r.err)
+		if missing == nil {
+			missing = r.err
+		}
+		if !verbose {
+			break
+		}
+	}
+	switch {
+	case verbose && missing != nil:
+		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+		fmt.Fprintln(&list, "not ready")
+	case missing != nil:
+		writeProblem(ctx, retryable(codeUnavailable, missing.Error(), time.Second))
+		return
+	case verbose:
+		fmt.Fprintln(&list, "ready")
+	default:
+		list.Reset()
+		list.WriteString("ready\n")
+	}
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBody(list.Bytes())
+}
+
+func (s *Server) isUsed() readiness {
+	r := readiness{name: "takes clients"}
+	if s.isDraining() {
+		r.err = errors.New("this node takes no clients now: it is about to stop, or drained")
+	}
+	return r
+}
+
+func (s *Server) hasStarted() readiness {
+	r := readiness{name: "started and knows a leader"}
+	if s.cfg.Ready != nil {
+		r.err = s.cfg.Ready()
+	}
+	return r
+}
+
+func (s *Server) hasRole(role string) readiness {
+	r := readiness{name: "has the role"}
+	if role == "leader" && (s.cfg.Leads == nil || !s.cfg.Leads()) {
+		r.err = errors.New("this node does not lead")
+	}
+	return r
+}
+
+func (s *Server) hasCaughtUp() readiness {
+	r := readiness{name: "a majority answers and this node has caught up"}
 	wait, cancel := context.WithTimeout(s.base, readyWait)
 	defer cancel()
 	if err := s.node.ReadIndex(wait); err != nil {
 		s.log.Debug("this node is not ready", "err", err)
-		writeProblem(ctx, retryable(codeUnavailable, "no majority answers, or this node has not caught up", time.Second))
-		return
+		r.err = errors.New("no majority answers, or this node has not caught up")
 	}
-	ctx.SetContentType("text/plain; charset=utf-8")
-	ctx.SetBodyString("ready\n")
+	return r
 }
 
 func (s *Server) writeMetrics(ctx *fasthttp.RequestCtx) {

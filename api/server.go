@@ -47,6 +47,10 @@ type Config struct {
 	// Ready says at once what is missing before /readyz may say yes; nil:
 	// nothing. What it says nothing of, /readyz asks the node.
 	Ready func() error
+	// Leads says whether this node leads, for /readyz?role=leader; nil: never.
+	Leads func() bool
+	// Alive says what has stopped inside this process, for /livez; nil: nothing.
+	Alive func() error
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
@@ -79,11 +83,10 @@ type Server struct {
 	listeners []net.Listener
 	stopped   bool
 
-	base     context.Context // ends at Shutdown: proposals and waits end with it
-	stop     context.CancelFunc
-	draining chan struct{} // closed at Shutdown
-	drain    sync.Once
-	tasks    sync.WaitGroup
+	base  context.Context // ends at Shutdown: proposals and waits end with it
+	stop  context.CancelFunc
+	drain *drainState
+	tasks sync.WaitGroup
 }
 
 type limiters struct{ address, visitor, agent, login, loginFrom *limiter }
@@ -137,7 +140,7 @@ func New(cfg Config) (*Server, error) {
 		upgrader: newUpgrader(),
 		catchUps: newLimiter(Rate{PerSecond: 200, Burst: 400}),
 		hashing:  make(chan struct{}, hashesAtOnce),
-		draining: make(chan struct{}),
+		drain:    newDrainState(),
 	}
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.presence = newPresence(s)
@@ -202,16 +205,10 @@ func (s *Server) closeListeners() {
 	}
 }
 
-// Drain tells those who listen to use another node: sockets are closed with
-// code 4002 and long-polls answered. Other calls go on. Shutdown does it too.
-func (s *Server) Drain() {
-	s.drain.Do(func() { close(s.draining) })
-	s.sockets.goAway()
-}
-
 // Shutdown drains, waits for the calls that run, and stops.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.Drain()
+	s.drain.begin(true)
+	s.sockets.goAway(true)
 	s.closeListeners()
 	err := s.http.ShutdownWithContext(ctx)
 	if errors.Is(err, net.ErrClosed) { // a listener that is closed already
@@ -227,16 +224,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("stopping the HTTP server: %w", err)
 	}
 	return nil
-}
-
-// isDraining says whether this node wants its clients to go.
-func (s *Server) isDraining() bool {
-	select {
-	case <-s.draining:
-		return true
-	default:
-		return false
-	}
 }
 
 // handle is the outermost handler: what all answers have in common.

@@ -356,7 +356,8 @@ func (k *socket) typing(m clientMessage) error {
 type socketRegistry struct {
 	mu   sync.Mutex
 	open map[*socket]bool
-	gone bool
+	away bool          // nobody is taken in
+	gone bool          // … and nobody will be
 	none chan struct{} // closed when gone and nothing is open
 }
 
@@ -368,7 +369,7 @@ func newSocketRegistry() *socketRegistry {
 func (sr *socketRegistry) add(k *socket) bool {
 	sr.mu.Lock()
 	defer sr.mu.Unlock()
-	if sr.gone {
+	if sr.away {
 		return false
 	}
 	sr.open[k] = true
@@ -394,15 +395,23 @@ func (sr *socketRegistry) settle() {
 	}
 }
 
-// goAway tells all clients to use another node.
-func (sr *socketRegistry) goAway() {
+// goAway tells all clients to use another node; for good if last is set.
+func (sr *socketRegistry) goAway(last bool) {
 	sr.mu.Lock()
 	defer sr.mu.Unlock()
-	sr.gone = true
+	sr.away = true
+	sr.gone = sr.gone || last
 	for k := range sr.open {
 		k.end(closing{closeGoingAway, "going-away"})
 	}
 	sr.settle()
+}
+
+// comeBack takes clients in again, unless they were sent away for good.
+func (sr *socketRegistry) comeBack() {
+	sr.mu.Lock()
+	defer sr.mu.Unlock()
+	sr.away = sr.gone
 }
 
 // wait waits until all sockets are closed; when ctx ends it cuts those that

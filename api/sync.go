@@ -76,7 +76,7 @@ func (s *Server) poll(r *receiver, from *position, wait time.Duration) (at posit
 	select {
 	case <-r.notify:
 	case <-timer.C:
-	case <-s.draining:
+	case <-s.drain.begun():
 	}
 	if err := r.dismissed(); err != nil {
 		return at, false, nil, err
@@ -88,7 +88,7 @@ func (s *Server) poll(r *receiver, from *position, wait time.Duration) (at posit
 // goingAway refuses a client that is to use another node.
 func (s *Server) goingAway(ctx *fasthttp.RequestCtx) error {
 	ctx.SetConnectionClose()
-	return retryable(codeUnavailable, "this node is about to stop; use another one", time.Second)
+	return retryable(codeUnavailable, "this node takes no clients now; use another one", time.Second)
 }
 
 // since reads the position that the client has; nil: none.

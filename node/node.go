@@ -55,6 +55,7 @@ type Node struct {
 	expelled     atomic.Bool  // removed from the group
 	draining     atomic.Bool  // an operator wants nobody to use it
 	checkpointed atomic.Int64 // when, Unix nanoseconds
+	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
 	changing     sync.Mutex // one change of the membership at a time
 	joins        chan struct{}
@@ -192,6 +193,7 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.expiring(n.ctx) })
 	n.background(func() { n.checkpointing(n.ctx) })
 	n.background(func() { n.attending(n.ctx) })
+	n.background(func() { n.beating(n.ctx) })
 	n.background(func() { n.wal.guard(n.ctx, n.opt.Timing.Watchdog, n.opt.Fatal) })
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)

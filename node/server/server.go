@@ -28,14 +28,15 @@ const (
 
 // server is a running member with its front doors.
 type server struct {
-	o       Options
-	log     *slog.Logger
-	metrics *metrics.Set
-	member  *node.Node
-	http    *api.Server
-	resp    *resp.Server
-	failed  chan error // a front door that cannot go on
-	seeded  atomic.Bool
+	o        Options
+	log      *slog.Logger
+	metrics  *metrics.Set
+	member   *node.Node
+	http     *api.Server
+	resp     *resp.Server
+	failed   chan error // a front door that cannot go on
+	seeded   atomic.Bool
+	draining draining
 }
 
 // Run serves until ctx ends, then stops in good order. The data folder must be
@@ -85,6 +86,7 @@ func (s *server) open(httpAddr, respAddr string) error {
 	opts.Resume = core.SystemResume{}.Args()
 	opts.Tick = core.SystemTick{Limit: tickLimit}.Args()
 	opts.Due = s.due
+	opts.Drained = s.drained
 	var err error
 	if s.member, err = node.Open(opts); err != nil {
 		return err
@@ -172,6 +174,7 @@ func (s *server) openHTTP(door net.Listener) error {
 	config := api.Config{
 		Node: s.member, Files: files, Log: s.log, Metrics: s.metrics, Version: s.o.Version,
 		Demo: s.o.Demo, Hosts: s.hosts, TrustedProxies: s.o.TrustedProxies, Ready: s.unready,
+		Leads: s.member.IsLeader, Alive: s.member.Alive,
 	}
 	if s.o.NoRateLimits {
 		config.Limits = &api.Limits{}
@@ -179,6 +182,7 @@ func (s *server) openHTTP(door net.Listener) error {
 	if s.http, err = api.New(config); err != nil {
 		return err
 	}
+	s.followDrain()
 	go func() { s.report(s.http.Serve(door)) }()
 	return nil
 }

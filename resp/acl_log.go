@@ -2,6 +2,7 @@ package resp
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,18 +82,18 @@ func (l *aclLog) last(n int) []command.Reply {
 func aclLogCommand(s *session, args [][]byte) (command.Reply, error) {
 	n := 10
 	if len(args) > 3 {
-		return command.Reply{}, command.ErrArity("acl|log")
+		return command.Reply{}, errSubArity("ACL", args[1])
 	}
 	if len(args) == 3 {
-		if string(cut(args[2], 5)) == "RESET" || string(cut(args[2], 5)) == "reset" {
+		if strings.EqualFold(string(args[2]), "RESET") {
 			s.server.acl.log.reset()
 			return command.OK, nil
 		}
-		v, err := strconv.ParseInt(string(args[2]), 10, 32)
-		if err != nil || v < 0 {
-			return command.Reply{}, command.Errorf("ERR", "value is out of range, must be positive")
+		v, err := strconv.ParseInt(string(args[2]), 10, 64)
+		if err != nil {
+			return command.Reply{}, command.ErrNotInteger
 		}
-		n = int(v)
+		n = int(max(min(v, aclLogLength), 0))
 	}
 	return command.Array(s.server.acl.log.last(n)...), nil
 }

@@ -4,28 +4,25 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
-	"github.com/parlorchat/parlor/storage/redis"
 )
 
 // defaultUser is who a connection is before it says otherwise.
 const defaultUser = "default"
 
-// aclUser is what somebody may do. It is not modified once others see it.
+// aclUser is what somebody may do. It is not modified once others see it. A
+// call is allowed if the rules of the user itself or one of the selectors
+// allow all of it.
 type aclUser struct {
-	name     string
-	on       bool
-	nopass   bool
-	hashes   []string // SHA-256 of each password, in hexadecimal
-	keys     []keyRule
-	channels []string // patterns; "*": all
-	commands []string // rules in the order in which they hold: "+@all", "-get", "+client|list"
-
-	allowed map[*entry]bool // by commands
-	free    bool            // nothing is forbidden
+	name         string
+	on           bool
+	nopass       bool
+	skipSanitize bool     // kept for GETUSER only: payloads are always checked
+	hashes       []string // SHA-256 of each password, in hexadecimal
+	aclSelector
+	selectors []*aclSelector
 }
 
 // keyRule is a pattern of keys and what may be done with them.
@@ -45,12 +42,13 @@ func (k keyRule) String() string {
 }
 
 // newACLUser may do nothing at all.
-func newACLUser(name string) *aclUser { return &aclUser{name: name, commands: []string{"-@all"}} }
+func newACLUser(name string) *aclUser { return &aclUser{name: name, aclSelector: *newACLSelector()} }
 
 // impliedDefault is the user default where nobody has defined it: it may do
 // everything, with the password of the configuration.
 func impliedDefault(password string) *aclUser {
-	u := &aclUser{name: defaultUser, on: true, keys: []keyRule{{"*", true, true}}, channels: []string{"*"}, commands: []string{"+@all"}}
+	u := &aclUser{name: defaultUser, on: true, aclSelector: aclSelector{
+		keys: []keyRule{{"*", true, true}}, channels: []string{"*"}, commands: []string{"+@all"}}}
 	if u.nopass = password == ""; !u.nopass {
 		u.hashes = []string{hashPassword([]byte(password))}
 	}
@@ -91,135 +89,38 @@ func (u *aclUser) rules() string {
 	for _, h := range u.hashes {
 		words = append(words, "#"+h)
 	}
-	words = append(words, u.keyWords()...)
-	words = append(words, u.channelWords()...)
-	return strings.Join(append(words, u.commands...), " ")
-}
-
-func (u *aclUser) keyWords() []string {
-	var words []string
-	for _, k := range u.keys {
-		words = append(words, k.String())
+	if u.skipSanitize {
+		words = append(words, "skip-sanitize-payload")
 	}
-	return words
-}
-
-func (u *aclUser) channelWords() []string {
-	if len(u.channels) == 0 {
-		return []string{"resetchannels"}
+	words = append(words, u.words()...)
+	for _, sel := range u.selectors {
+		words = append(words, "("+strings.Join(sel.words(), " ")+")")
 	}
-	return prefixed("&", u.channels)
+	return strings.Join(words, " ")
 }
 
 // compile works out the commands once the rules are complete.
 func (u *aclUser) compile(c *catalog) {
-	u.allowed = map[*entry]bool{}
-	for _, rule := range u.commands {
-		u.applyCommandRule(c, rule[1:], rule[0] == '+')
+	u.aclSelector.compile(c)
+	for _, sel := range u.selectors {
+		sel.compile(c)
 	}
-	u.free = len(u.commands) == 1 && u.commands[0] == "+@all" &&
-		slices.Contains(u.keys, keyRule{"*", true, true}) && slices.Contains(u.channels, "*")
 }
 
-// applyCommandRule says whether the catalog knows what the rule names.
-func (u *aclUser) applyCommandRule(c *catalog, target string, allow bool) (known bool) {
-	category, isCategory := strings.CutPrefix(target, "@")
-	if !isCategory {
-		e := c.named([]byte(target))
-		if e == nil || e.spec.Is(command.Internal) {
-			return false
-		}
-		u.allowed[e] = allow
-		for _, sub := range e.subs {
-			u.allowed[sub] = allow
-		}
-		return true
-	}
-	c.each(func(e *entry) {
-		if category == "all" || slices.Contains(e.categories(), category) {
-			u.allowed[e] = allow
-			known = true
-		}
-	})
-	return known
-}
-
-// aclDenial says what a user lacks for a call.
-type aclDenial struct {
-	reason string // as ACL LOG has it: command, key, channel
-	object string
-	err    *command.Error
-}
-
-var (
-	errNoPermKey     = command.Errorf("NOPERM", "this user has no permissions to access one of the keys used as arguments")
-	errNoPermChannel = command.Errorf("NOPERM", "this user has no permissions to access one of the channels used as arguments")
-)
-
-// check says why a user may not make a call, or nil.
+// check says why a user may not make a call, or nil. Of several reasons the
+// one that came furthest is told.
 func (u *aclUser) check(e *entry, args [][]byte) *aclDenial {
 	if u.free || e.spec.Is(command.NoAuth) {
 		return nil
 	}
-	if !u.allowed[e] {
-		return &aclDenial{"command", e.lower,
-			command.Errorf("NOPERM", "this user has no permissions to run the '"+e.lower+"' command")}
-	}
-	write := e.spec.Is(command.Write)
-	for _, key := range e.keys(args) {
-		if !u.mayUse(key, write) {
-			return &aclDenial{"key", string(key), errNoPermKey}
+	denied := u.aclSelector.check(e, args)
+	for _, sel := range u.selectors {
+		if denied == nil {
+			return nil
+		}
+		if d := sel.check(e, args); d == nil || d.rank() > denied.rank() {
+			denied = d
 		}
 	}
-	if readsElsewhere(e, args) && !u.mayUseAll() {
-		return &aclDenial{"key", "BY or GET", errNoPermKey}
-	}
-	return u.checkChannels(e, args)
-}
-
-// mayUse: a command that writes may also tell what it finds, so it needs both
-// rights.
-func (u *aclUser) mayUse(key []byte, write bool) bool {
-	canRead, canWrite := false, false
-	for _, k := range u.keys {
-		if redis.Match(key, []byte(k.pattern)) {
-			canRead, canWrite = canRead || k.read, canWrite || k.write
-		}
-	}
-	return canRead && (canWrite || !write)
-}
-
-func (u *aclUser) mayUseAll() bool { return slices.Contains(u.keys, keyRule{"*", true, true}) }
-
-// readsElsewhere says whether a call reads keys that its arguments do not name.
-func readsElsewhere(e *entry, args [][]byte) bool {
-	switch e.spec.Name {
-	case "SORT", "SORT_RO":
-		return hasOption(args, "BY") || hasOption(args, "GET")
-	}
-	return false
-}
-
-// checkChannels: a message must match an allowed pattern, a pattern must be
-// one of them.
-func (u *aclUser) checkChannels(e *entry, args [][]byte) *aclDenial {
-	var channels [][]byte
-	literal := false
-	switch e.spec.Name {
-	case "PUBLISH", "SPUBLISH":
-		channels = args[1:2]
-	case "SUBSCRIBE", "SSUBSCRIBE":
-		channels = args[1:]
-	case "PSUBSCRIBE":
-		channels, literal = args[1:], true
-	}
-	for _, channel := range channels {
-		ok := slices.ContainsFunc(u.channels, func(p string) bool {
-			return p == "*" || p == string(channel) || !literal && redis.Match(channel, []byte(p))
-		})
-		if !ok {
-			return &aclDenial{"channel", string(channel), errNoPermChannel}
-		}
-	}
-	return nil
+	return denied
 }

@@ -33,6 +33,8 @@ type entry struct {
 	// blocks says whether a call is to wait until there is an answer.
 	blocks func(args [][]byte) bool
 
+	// keySpecs say where the keys are and what becomes of them.
+	keySpecs []keySpec
 	// pop is how the command removes elements, if it waits for them.
 	pop *popForm
 
@@ -64,6 +66,7 @@ func newCatalog(table *command.Table) *catalog {
 	for _, spec := range table.All() {
 		c.add(newStoreEntry(spec))
 	}
+	c.splitContainers()
 	for _, list := range [][]local{
 		connectionCommands(), transactionCommands(), clientCommands(), serverCommands(),
 		pubsubCommands(), monitorCommands(), inspectCommands(), aclCommands(), scriptCommands(), refusedCommands(),
@@ -75,6 +78,7 @@ func newCatalog(table *command.Table) *catalog {
 		}
 	}
 	sort.Slice(c.sorted, func(i, j int) bool { return c.sorted[i].lower < c.sorted[j].lower })
+	c.placeKeys()
 	return c
 }
 
@@ -142,6 +146,12 @@ func (c *catalog) lookup(args [][]byte) (*entry, error) {
 		return nil, errUnknownSub(e, args[1])
 	}
 	return sub, nil
+}
+
+// errSubArity is what some subcommands say of too many arguments.
+func errSubArity(container string, name []byte) error {
+	return command.Errorf("ERR", "unknown subcommand or wrong number of arguments for '"+string(cut(name, maxQuoted))+
+		"'. Try "+container+" HELP.")
 }
 
 func errUnknownSub(container *entry, name []byte) error {

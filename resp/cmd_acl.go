@@ -40,7 +40,7 @@ func aclCommands() []local {
 			command.Arg{Name: "command", Type: "string"}, command.Arg{Name: "arg", Type: "string", Optional: true, Multiple: true}), run: aclDryRun, secret: true},
 		{spec: sub("LOG", -2, command.Admin, "Lists what was refused of late on this node.",
 			command.Arg{Name: "count", Type: "string", Optional: true}), run: aclLogCommand},
-		refusedSub("LOAD", noFile), refusedSub("SAVE", noFile),
+		refusedSub("LOAD", 2, noFile), refusedSub("SAVE", 2, noFile),
 	})}
 }
 
@@ -75,19 +75,26 @@ func aclGetUser(s *session, args [][]byte) (command.Reply, error) {
 	if u.nopass {
 		flags = append(flags, "nopass")
 	}
-	b := command.BulkString
-	channels := strings.Join(u.channelWords(), " ")
-	if len(u.channels) == 0 {
-		channels = ""
+	if u.skipSanitize {
+		flags = append(flags, "skip-sanitize-payload")
 	}
-	return command.Map(
-		b("flags"), simpleSet(flags),
-		b("passwords"), bulkList(u.hashes),
+	selectors := []command.Reply{}
+	for _, sel := range u.selectors {
+		selectors = append(selectors, command.Map(sel.describe()...))
+	}
+	b := command.BulkString
+	out := append([]command.Reply{b("flags"), command.Set(bulkList(flags).Elems...), b("passwords"), bulkList(u.hashes)}, u.describe()...)
+	return command.Map(append(out, b("selectors"), command.Array(selectors...))...), nil
+}
+
+// describe gives names and values of ACL GETUSER.
+func (u *aclSelector) describe() []command.Reply {
+	b := command.BulkString
+	return []command.Reply{
 		b("commands"), b(strings.Join(u.commands, " ")),
 		b("keys"), b(strings.Join(u.keyWords(), " ")),
-		b("channels"), b(channels),
-		b("selectors"), command.Array(),
-	), nil
+		b("channels"), b(strings.Join(prefixed("&", u.channels), " ")),
+	}
 }
 
 // aclSetUser changes a user by all the rules, or not at all.
@@ -96,13 +103,21 @@ func aclSetUser(s *session, args [][]byte) (command.Reply, error) {
 	if !isACLWord(name) || name == "" || len(name) > maxUserName {
 		return command.Reply{}, command.Errorf("ERR", "Usernames can't contain spaces or null characters")
 	}
+	var words []string
+	for _, a := range args[3:] {
+		words = append(words, string(a))
+	}
+	rules, open := joinSelectors(words)
+	if open != "" {
+		return command.Reply{}, command.Errorf("ERR", "Unmatched parenthesis in acl selector starting at '"+string(cut([]byte(open), maxQuoted))+"'.")
+	}
 	return command.OK, s.changeUser(name, func(u *aclUser) (*aclUser, error) {
 		if u == nil {
 			u = newACLUser(name)
 		}
-		for _, rule := range args[3:] {
-			if err := u.apply(s.server.catalog, string(rule)); err != nil {
-				shown := string(cut(rule, maxQuoted))
+		for _, rule := range rules {
+			if err := u.apply(s.server.catalog, rule); err != nil {
+				shown := string(cut([]byte(rule), maxQuoted))
 				if strings.ContainsAny(shown[:min(1, len(shown))], "><") {
 					shown = shown[:1] + "(redacted)"
 				}

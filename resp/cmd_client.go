@@ -16,6 +16,10 @@ func clientCommands() []local {
 	}
 	onOff := command.Arg{Name: "enabled", Type: "oneof", Args: []command.Arg{
 		{Name: "on", Type: "pure-token", Token: "ON"}, {Name: "off", Type: "pure-token", Token: "OFF"}}}
+	admin := func(spec command.Spec) command.Spec {
+		spec.Flags |= command.Admin
+		return spec
+	}
 	subs := []local{
 		{spec: sub("SETNAME", 3, "2.6.9", "Names the connection.", command.Arg{Name: "connection-name", Type: "string"}),
 			run: func(s *session, args [][]byte) (command.Reply, error) { return command.OK, s.setName(args[2]) }},
@@ -27,21 +31,21 @@ func clientCommands() []local {
 			run: func(s *session, _ [][]byte) (command.Reply, error) { return command.Int(s.id), nil }},
 		{spec: sub("INFO", 2, "6.2.0", "Answers what is known of the connection."),
 			run: func(s *session, _ [][]byte) (command.Reply, error) { return command.Verbatim(s.describe() + "\n"), nil }},
-		{spec: sub("LIST", -2, "2.4.0", "Lists the connections of this node.",
+		{spec: admin(sub("LIST", -2, "2.4.0", "Lists the connections of this node.",
 			command.Arg{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
-			command.Arg{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}), run: clientList},
-		{spec: sub("KILL", -3, "2.4.0", "Ends connections of this node.",
-			command.Arg{Name: "filter", Type: "string", Multiple: true}), run: clientKill},
+			command.Arg{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true})), run: clientList},
+		{spec: admin(sub("KILL", -3, "2.4.0", "Ends connections of this node.",
+			command.Arg{Name: "filter", Type: "string", Multiple: true})), run: clientKill},
 		{spec: sub("REPLY", 3, "3.2.0", "Turns replies on or off.",
 			command.Arg{Name: "mode", Type: "oneof", Args: []command.Arg{
 				{Name: "on", Type: "pure-token", Token: "ON"}, {Name: "off", Type: "pure-token", Token: "OFF"},
 				{Name: "skip", Type: "pure-token", Token: "SKIP"}}}), run: clientReply},
-		{spec: sub("UNBLOCK", -3, "5.0.0", "Ends the wait of a connection of this node.",
+		{spec: admin(sub("UNBLOCK", -3, "5.0.0", "Ends the wait of a connection of this node.",
 			command.Arg{Name: "client-id", Type: "integer"},
 			command.Arg{Name: "how", Type: "oneof", Optional: true, Args: []command.Arg{
-				{Name: "timeout", Type: "pure-token", Token: "TIMEOUT"}, {Name: "error", Type: "pure-token", Token: "ERROR"}}}),
+				{Name: "timeout", Type: "pure-token", Token: "TIMEOUT"}, {Name: "error", Type: "pure-token", Token: "ERROR"}}})),
 			run: clientUnblock},
-		{spec: sub("NO-EVICT", 3, "7.0.0", "Accepted; connections are never evicted.", onOff), run: clientOnOff},
+		{spec: admin(sub("NO-EVICT", 3, "7.0.0", "Accepted; connections are never evicted.", onOff)), run: clientOnOff},
 		{spec: sub("NO-TOUCH", 3, "7.2.0", "Accepted; reads never touch keys.", onOff), run: clientOnOff},
 		{spec: sub("GETREDIR", 2, "6.0.0", "Answers -1: there is no client tracking."),
 			run: func(*session, [][]byte) (command.Reply, error) { return command.Int(-1), nil }},
@@ -318,9 +322,13 @@ func container(name, group, since, summary string, subs []local) local {
 	for i, l := range help {
 		lines[i] = command.Simple(l)
 	}
+	categories := []string{"slow"}
+	if group == "connection" || name == "COMMAND" {
+		categories = append(categories, "connection")
+	}
 	subs = append(subs, local{
 		spec: command.Spec{Name: "HELP", Arity: 2, Group: group, Since: since, Summary: "Says what the subcommands do.",
-			Categories: []string{"slow"}},
+			Categories: categories},
 		run: func(*session, [][]byte) (command.Reply, error) { return command.Array(lines...), nil },
 	})
 	return local{

@@ -19,6 +19,7 @@ func inspectCommands() []local {
 			Categories: []string{"slow", "connection"}}
 	}
 	names := command.Arg{Name: "command-name", Type: "string", Optional: true, Multiple: true}
+	call := []command.Arg{{Name: "command", Type: "string"}, {Name: "arg", Type: "string", Optional: true, Multiple: true}}
 	c := container("COMMAND", "server", "2.8.13", "Describes commands.", []local{
 		{spec: sub("COUNT", 2, "2.8.13", "Answers the number of commands."),
 			run: func(s *session, _ [][]byte) (command.Reply, error) {
@@ -32,9 +33,11 @@ func inspectCommands() []local {
 				{Name: "category", Type: "string", Token: "ACLCAT"},
 				{Name: "pattern", Type: "pattern", Token: "PATTERN"}}}), run: commandList},
 		{spec: sub("GETKEYS", -4, "2.8.13", "Answers the keys that a call names.",
-			command.Arg{Name: "command", Type: "string"}, command.Arg{Name: "arg", Type: "string", Optional: true, Multiple: true}), run: commandGetKeys},
+			call...), run: commandGetKeys},
+		{spec: sub("GETKEYSANDFLAGS", -4, "7.0.0", "Answers the keys that a call names, and what it does with each.", call...), run: commandGetKeysAndFlags},
 	})
 	c.spec.Arity = -1
+	c.spec.Categories = append(c.spec.Categories, "connection")
 	c.run = func(s *session, _ [][]byte) (command.Reply, error) {
 		return commandInfo(s, make([][]byte, 2))
 	}
@@ -84,7 +87,7 @@ func (e *entry) info() command.Reply {
 		command.Int(int64(e.spec.First)), command.Int(int64(e.spec.Last)), command.Int(int64(e.spec.Step)),
 		simpleSet(prefixed("@", e.categories())),
 		command.Array(),
-		e.keySpecs(),
+		e.describeKeys(),
 		command.Array(subs...),
 	)
 }
@@ -118,32 +121,13 @@ func (e *entry) categories() []string {
 	return slices.Compact(all)
 }
 
-// keySpecs says where the keys are as Redis 7 does.
-func (e *entry) keySpecs() command.Reply {
-	if e.spec.First <= 0 {
-		return command.Array()
+// describeKeys says where the keys are as Redis 7 does.
+func (e *entry) describeKeys() command.Reply {
+	out := []command.Reply{}
+	for i := range e.keySpecs {
+		out = append(out, e.keySpecs[i].describe())
 	}
-	access := []string{"RO", "access"}
-	if e.spec.Is(command.Write) {
-		access = []string{"RW", "access", "update"}
-	}
-	last := e.spec.Last
-	if last > 0 {
-		last -= e.spec.First // relative to the first
-	}
-	b := command.BulkString
-	return command.Array(command.Map(
-		b("flags"), simpleSet(access),
-		b("begin_search"), command.Map(
-			b("type"), b("index"),
-			b("spec"), command.Map(b("index"), command.Int(int64(e.spec.First)))),
-		b("find_keys"), command.Map(
-			b("type"), b("range"),
-			b("spec"), command.Map(
-				b("lastkey"), command.Int(int64(last)),
-				b("keystep"), command.Int(int64(max(e.spec.Step, 1))),
-				b("limit"), command.Int(0))),
-	))
+	return command.Array(out...)
 }
 
 // commandDocs answers a map from names to descriptions and leaves out names
@@ -253,25 +237,39 @@ func commandList(s *session, args [][]byte) (command.Reply, error) {
 }
 
 func commandGetKeys(s *session, args [][]byte) (command.Reply, error) {
-	call := args[2:]
-	e, err := s.server.catalog.lookup(call)
+	uses, err := s.server.catalog.keysOf(args[2:])
+	out := []command.Reply{}
+	for _, u := range uses {
+		out = append(out, command.Bulk(u.key))
+	}
+	return command.Array(out...), err
+}
+
+func commandGetKeysAndFlags(s *session, args [][]byte) (command.Reply, error) {
+	uses, err := s.server.catalog.keysOf(args[2:])
+	out := []command.Reply{}
+	for _, u := range uses {
+		out = append(out, command.Array(command.Bulk(u.key), simpleSet(u.flags)))
+	}
+	return command.Array(out...), err
+}
+
+// keysOf gives the keys of a call, of which there must be some.
+func (c *catalog) keysOf(call [][]byte) ([]keyUse, error) {
+	e, err := c.lookup(call)
 	switch {
 	case err != nil:
-		return command.Reply{}, errNotCommand
+		return nil, errNotCommand
 	case e.spec.First <= 0 && e.movable == nil:
-		return command.Reply{}, errNoKeys
+		return nil, errNoKeys
 	case !e.spec.ArityOK(len(call)):
-		return command.Reply{}, errKeysArity
+		return nil, errKeysArity
 	}
-	keys := e.keys(call)
-	if len(keys) == 0 {
-		return command.Reply{}, errKeysArity
+	uses := e.uses(call)
+	if len(uses) == 0 {
+		return nil, errKeysArity
 	}
-	out := make([]command.Reply, len(keys))
-	for i, k := range keys {
-		out[i] = command.Bulk(k)
-	}
-	return command.Array(out...), nil
+	return uses, nil
 }
 
 // simpleSet is a set of simple strings.

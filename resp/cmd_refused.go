@@ -12,6 +12,7 @@ func refusedCommands() []local {
 	}
 	cluster := refused("CLUSTER", "3.0.0", "Refused: this is not a Redis Cluster.", -2,
 		command.Errorf("ERR", "This instance has cluster support disabled"))
+	cluster.spec.Flags, cluster.spec.Categories = 0, []string{"slow"}
 	return []local{
 		managed("REPLICAOF", "5.0.0", "Refused: replication is managed by the cluster.", 3),
 		managed("SLAVEOF", "1.0.0", "Refused: replication is managed by the cluster.", 3),
@@ -38,8 +39,8 @@ func refused(name, since, summary string, arity int, why *command.Error) local {
 	}
 }
 
-func refusedSub(name string, why *command.Error) local {
-	return refused(name, "1.0.0", "Refused.", -2, why)
+func refusedSub(name string, arity int, why *command.Error) local {
+	return refused(name, "1.0.0", "Refused.", arity, why)
 }
 
 func errNotAllowed(name string) *command.Error {

@@ -23,30 +23,36 @@ func serverCommands() []local {
 			Categories: []string{speed}}
 	}
 	return []local{
-		{spec: spec("INFO", -1, 0, "1.0.0", "Tells the state of the node and its group.",
-			command.Arg{Name: "section", Type: "string", Optional: true, Multiple: true}), run: (*session).info},
+		{spec: also(spec("INFO", -1, 0, "1.0.0", "Tells the state of the node and its group.",
+			command.Arg{Name: "section", Type: "string", Optional: true, Multiple: true}), "dangerous"), run: (*session).info},
 		{spec: spec("TIME", 1, command.Fast, "2.6.0", "Answers the time of this node: seconds since 1970 and microseconds."), run: timeNow},
-		{spec: spec("ROLE", 1, command.Fast, "2.8.12", "Answers master: every node takes writes. INFO parlor tells the role in the group."),
+		{spec: also(spec("ROLE", 1, command.Fast, "2.8.12", "Answers master: every node takes writes. INFO parlor tells the role in the group."), "admin", "dangerous"),
 			run: func(*session, [][]byte) (command.Reply, error) {
 				return command.Array(command.BulkString("master"), command.Int(0), command.Array()), nil
 			}},
-		{spec: spec("LOLWUT", -1, command.ReadOnly|command.Fast, "5.0.0", "Answers the version.",
-			command.Arg{Name: "version", Type: "integer", Token: "VERSION", Optional: true}),
+		{spec: also(spec("LOLWUT", -1, command.ReadOnly|command.Fast, "5.0.0", "Answers the version.",
+			command.Arg{Name: "version", Type: "integer", Token: "VERSION", Optional: true}), "read"),
 			run: func(s *session, _ [][]byte) (command.Reply, error) {
 				return command.Verbatim("Parlor ver. " + s.server.config.Version + "\n"), nil
 			}},
-		{spec: spec("WAIT", 3, command.Blocking, "3.0.0", "Answers on how many other nodes, at least, the connection's writes are: a write is answered when most have it.",
-			command.Arg{Name: "numreplicas", Type: "integer"}, command.Arg{Name: "timeout", Type: "integer"}), run: (*session).waitReplicas},
+		{spec: also(spec("WAIT", 3, 0, "3.0.0", "Answers on how many other nodes, at least, the connection's writes are: a write is answered when most have it.",
+			command.Arg{Name: "numreplicas", Type: "integer"}, command.Arg{Name: "timeout", Type: "integer"}), "connection"), run: (*session).waitReplicas},
 		container("CONFIG", "server", "2.0.0", "Commands about the configuration.", configCommands()),
 		container("SLOWLOG", "server", "2.2.12", "Commands about slow commands.", slowlogCommands()),
 		container("LATENCY", "server", "2.8.13", "Commands about latency spikes, of which no history is kept.", latencyCommands()),
 		container("MEMORY", "server", "4.0.0", "Commands about memory.", memoryCommands()),
 		container("MODULE", "server", "4.0.0", "Commands about modules, of which there are none.", []local{
-			{spec: spec("LIST", 2, 0, "4.0.0", "Lists the modules."),
+			{spec: spec("LIST", 2, command.Admin, "4.0.0", "Lists the modules."),
 				run: func(*session, [][]byte) (command.Reply, error) { return command.Array(), nil }},
-			refusedSub("LOAD", errNotAllowed("MODULE")), refusedSub("LOADEX", errNotAllowed("MODULE")), refusedSub("UNLOAD", errNotAllowed("MODULE")),
+			refusedSub("LOAD", -3, errNotAllowed("MODULE")), refusedSub("LOADEX", -3, errNotAllowed("MODULE")), refusedSub("UNLOAD", 3, errNotAllowed("MODULE")),
 		}),
 	}
+}
+
+// also adds categories.
+func also(spec command.Spec, categories ...string) command.Spec {
+	spec.Categories = append(spec.Categories, categories...)
+	return spec
 }
 
 func timeNow(*session, [][]byte) (command.Reply, error) {
@@ -82,8 +88,8 @@ func configCommands() []local {
 				s.server.catalog.resetStats()
 				return command.OK, nil
 			}},
-		refusedSub("SET", command.Errorf("ERR", "CONFIG SET is not supported: the configuration is read when the node starts")),
-		refusedSub("REWRITE", command.Errorf("ERR", "CONFIG REWRITE is not supported: the configuration is read when the node starts")),
+		refusedSub("SET", -4, command.Errorf("ERR", "CONFIG SET is not supported: the configuration is read when the node starts")),
+		refusedSub("REWRITE", 2, command.Errorf("ERR", "CONFIG REWRITE is not supported: the configuration is read when the node starts")),
 	}
 }
 

@@ -58,6 +58,8 @@ func movableKeys(name string) func(args [][]byte) [][]byte {
 		return func(args [][]byte) [][]byte { return numKeys(args, 2) }
 	case "SORT", "GEORADIUS", "GEORADIUSBYMEMBER":
 		return sourceAndStore
+	case "SORT_RO":
+		return func(args [][]byte) [][]byte { return args[1:min(len(args), 2)] }
 	case "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE":
 		return func(args [][]byte) [][]byte {
 			if len(args) < 2 {

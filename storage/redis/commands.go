@@ -87,6 +87,9 @@ func (e entry) spec(g group) command.Spec {
 	switch e.name {
 	case "KEYS", "SORT", "SORT_RO", "FLUSHDB", "FLUSHALL", "SWAPDB", "RESTORE":
 		categories = append(categories, "dangerous")
+		if strings.HasPrefix(e.name, "SORT") {
+			categories = append(categories, "set", "sortedset")
+		}
 	}
 	return command.Spec{
 		Name: e.name, Arity: e.arity, Flags: e.flags, Summary: e.summary, Group: g.name, Since: e.since,

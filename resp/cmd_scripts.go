@@ -14,11 +14,11 @@ func scriptCommands() []local {
 		}
 	}
 	always := func(r command.Reply) func([][]byte) command.Reply { return func([][]byte) command.Reply { return r } }
-	none := func(name string) local {
-		return refusedSub(name[len("SCRIPT "):], command.Errorf("ERR", name+" is not supported: there are no scripts here"))
+	none := func(name string, arity int) local {
+		return refusedSub(name[len("SCRIPT "):], arity, command.Errorf("ERR", name+" is not supported: there are no scripts here"))
 	}
-	noFunction := func(name string) local {
-		return refusedSub(name[len("FUNCTION "):], command.Errorf("ERR", name+" is not supported: there are no functions here"))
+	noFunction := func(name string, arity int) local {
+		return refusedSub(name[len("FUNCTION "):], arity, command.Errorf("ERR", name+" is not supported: there are no functions here"))
 	}
 	idle := always(command.Fail(command.Errorf("NOTBUSY", "No scripts in execution right now.")))
 	mode := command.Arg{Name: "mode", Type: "string", Optional: true}
@@ -33,7 +33,7 @@ func scriptCommands() []local {
 			}, command.Arg{Name: "sha1", Type: "string", Multiple: true}),
 			sub("FLUSH", -2, "2.6.0", "Removes the scripts, of which there are none.", always(command.OK), mode),
 			sub("KILL", 2, "2.6.0", "Ends the running script: none runs.", idle),
-			none("SCRIPT LOAD"), none("SCRIPT DEBUG"),
+			none("SCRIPT LOAD", 3), none("SCRIPT DEBUG", 3),
 		}),
 		container("FUNCTION", "scripting", "7.0.0", "Commands about functions, of which there are none.", []local{
 			sub("FLUSH", -2, "7.0.0", "Removes the functions, of which there are none.", always(command.OK), mode),
@@ -42,7 +42,7 @@ func scriptCommands() []local {
 			sub("STATS", 2, "7.0.0", "Tells of running functions and of engines: there are none.",
 				always(command.Map(command.BulkString("running_script"), command.Null(), command.BulkString("engines"), command.Map()))),
 			sub("KILL", 2, "7.0.0", "Ends the running function: none runs.", idle),
-			noFunction("FUNCTION LOAD"), noFunction("FUNCTION DELETE"), noFunction("FUNCTION DUMP"), noFunction("FUNCTION RESTORE"),
+			noFunction("FUNCTION LOAD", -3), noFunction("FUNCTION DELETE", 3), noFunction("FUNCTION DUMP", 2), noFunction("FUNCTION RESTORE", -3),
 		}),
 	}
 }

@@ -114,6 +114,7 @@ func (n *Node) adminHandler() http.Handler {
 		n.checkpoint()
 		return struct{}{}, nil
 	})
+	n.adminBackups(mux)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { n.opt.Metrics.WritePrometheus(w) })
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -51,6 +51,10 @@ type Options struct {
 	// for the node.
 	Drained func(bool)
 
+	// Renew begins a new history, named by the epoch, in a state that is about
+	// to take the place of another one: restored or recovered. Nil: nothing.
+	Renew func(tx *keyspace.Tx, epoch string) error
+
 	// Log receives what an operator may want to know; default: nothing.
 	Log *slog.Logger
 	// Metrics receives the member's metrics; default: a set of its own.

@@ -23,6 +23,12 @@ const (
 	CodeUnreachable  = "UNREACHABLE"  // nobody answers there
 	CodeNotLeader    = "NOTLEADER"    // asked of a member that does not lead
 	CodeInvalid      = "INVALID"      // an argument that makes no sense
+	CodeBusy         = "BUSY"         // the same is under way already
+	CodeNotBackup    = "NOTBACKUP"    // the file is no backup
+	CodeNewer        = "NEWER"        // written by a newer program than this one
+	CodeNoSpace      = "NOSPACE"      // the disk has too little room left
+	CodeExists       = "EXISTS"       // there is something already
+	CodeConfirm      = "CONFIRM"      // it loses data: say that this is meant
 	CodeInternal     = "INTERNAL"     // a fault of the member that answered
 )
 

@@ -35,7 +35,11 @@ const formTimeout = 30 * time.Second
 // Init forms a new group with this member alone, in a data folder that belongs
 // to nobody. If it is interrupted, the folder still belongs to nobody and Init
 // can be run again.
-func Init(ctx context.Context, opts Options) (Formed, error) {
+func Init(ctx context.Context, opts Options) (Formed, error) { return initGroup(ctx, opts, nil) }
+
+// initGroup is Init; then, if any, is done with the new member before it is
+// one for good.
+func initGroup(ctx context.Context, opts Options, then func(*Node) error) (Formed, error) {
 	opts = opts.withDefaults()
 	if err := opts.check(); err != nil {
 		return Formed{}, err
@@ -62,7 +66,7 @@ func Init(ctx context.Context, opts Options) (Formed, error) {
 	if err != nil {
 		return Formed{}, err
 	}
-	formed, err := formState(ctx, opts, id, ca)
+	formed, err := formState(ctx, opts, id, ca, then)
 	if err != nil {
 		return Formed{}, err
 	}
@@ -142,7 +146,7 @@ func formCredentials(dir string, id Identity) (*authority, error) {
 }
 
 // formState runs the new member once, to write what every group begins with.
-func formState(ctx context.Context, opts Options, id Identity, ca *authority) (Formed, error) {
+func formState(ctx context.Context, opts Options, id Identity, ca *authority, then func(*Node) error) (Formed, error) {
 	ctx, cancel := context.WithTimeout(ctx, formTimeout)
 	defer cancel()
 	n, err := open(opts, id)
@@ -167,6 +171,11 @@ func formState(ctx context.Context, opts Options, id Identity, ca *authority) (F
 	f.JoinToken = t.String()
 	if err := n.writeFirst(ctx, ca, t, f.SetupToken); err != nil {
 		return Formed{}, fmt.Errorf("writing the first entry of the group: %w", err)
+	}
+	if then != nil {
+		if err := then(n); err != nil {
+			return Formed{}, err
+		}
 	}
 	return f, n.Close(ctx)
 }

@@ -58,6 +58,7 @@ type Node struct {
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
 	changing     sync.Mutex // one change of the membership at a time
+	restoring    sync.Mutex // one restore at a time
 	joins        chan struct{}
 	announce     chan struct{}
 
@@ -140,6 +141,9 @@ func open(opts Options, id Identity) (*Node, error) {
 	cluster, self, err := memberOf(creds.cert.Leaf)
 	if err != nil || cluster != id.ClusterID || self != id.NodeID {
 		return nil, fail(CodeWrongCluster, "the certificate in "+filepath.Join(opts.Dir, pkiFolder)+" is not that of member "+id.NodeID+" of group "+id.ClusterID)
+	}
+	if err := reapStaging(opts.Dir); err != nil {
+		return nil, err
 	}
 	boot, err := nextBoot(opts.Dir)
 	if err != nil {

@@ -24,6 +24,7 @@ type Incoming struct {
 	tail     []byte // the last bytes received, perhaps the trailer
 	verified bool
 	closed   bool
+	adopted  bool // it becomes one of this table's group
 }
 
 // Receive begins to receive a snapshot. The caller writes a Stream to it,
@@ -66,6 +67,10 @@ func (in *Incoming) append(p []byte) error {
 	}
 	return nil
 }
+
+// Adopt makes the snapshot one of this table's group, whichever group it was
+// taken from: a backup that is restored elsewhere. It must come before Finish.
+func (in *Incoming) Adopt() { in.adopted = true }
 
 // Finish checks what was received and files it under m, or, if m is nil,
 // under what it was filed under before. The snapshot is on disk after that,
@@ -130,11 +135,18 @@ func (in *Incoming) refile(m *Meta) (err error) {
 		meta = *m
 		state.Index, state.Term = m.Index, m.Term
 	}
-	return f.bolt.Update(func(tx *bbolt.Tx) error { return putMeta(tx, state, meta) })
+	return f.bolt.Update(func(tx *bbolt.Tx) error {
+		if in.adopted {
+			if err := tx.Bucket(bucketMeta).Put(metaCluster, []byte(in.db.opt.ClusterID)); err != nil {
+				return err
+			}
+		}
+		return putMeta(tx, state, meta)
+	})
 }
 
 func (in *Incoming) check(b *base) error {
-	if have, want := b.cluster(), in.db.opt.ClusterID; want != "" && have != want {
+	if have, want := b.cluster(), in.db.opt.ClusterID; want != "" && have != want && !in.adopted {
 		return fmt.Errorf("it belongs to group %q, not to %q", have, want)
 	}
 	var first error

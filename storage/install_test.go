@@ -376,3 +376,28 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+func TestASnapshotOfAnotherGroupIsAdoptedWhenAsked(t *testing.T) {
+	data := sendAll(t, source(t, "one"))
+	db := tempDB(t, Options{ClusterID: "another"})
+	in, err := db.Receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Adopt()
+	if _, err := in.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Finish(nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Install(in); err != nil {
+		t.Fatal(err)
+	}
+	if got := db.ClusterID(); got != "another" {
+		t.Errorf("the table is of group %q", got)
+	}
+	if _, err := receive(db, sendAll(t, db), nil); err != nil {
+		t.Errorf("what it sends now is refused by its own group: %v", err)
+	}
+}

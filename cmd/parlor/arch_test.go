@@ -18,6 +18,7 @@ const module = "github.com/parlorchat/parlor/"
 // not named is forbidden: the arrows point from the outside to the rules.
 var mayImport = map[string][]string{
 	"storage":          {},
+	"storage/backup":   {},
 	"storage/keyspace": {"storage"},
 	"storage/command":  {"storage/keyspace"},
 	"storage/redis":    {"storage", "storage/keyspace", "storage/command"},
@@ -30,7 +31,7 @@ var mayImport = map[string][]string{
 	"resp":             {"storage/keyspace", "storage/command", "storage/redis"},
 	"pipeline":         {"core", "storage/keyspace", "storage/command"},
 	"pipeline/webhook": {"pipeline", "core", "rules", "storage/keyspace", "storage/command"},
-	"node":             {"raftfsm", "storage", "storage/keyspace", "storage/command"},
+	"node":             {"raftfsm", "storage", "storage/backup", "storage/keyspace", "storage/command"},
 	"node/server":      {"node", "api", "resp", "pipeline", "pipeline/webhook", "core", "web", "storage/keyspace", "storage/command", "storage/redis"},
 	"cmd/parlor":       {"node", "node/server"},
 }

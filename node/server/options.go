@@ -59,7 +59,7 @@ func Table() *command.Table { return command.NewTable(redis.Commands(), core.Com
 func (o Options) memberOptions(table *command.Table) node.Options {
 	return node.Options{
 		Dir: o.Dir, Cluster: o.Cluster, Listen: o.Listen, Name: o.Name,
-		Version: o.Version, Log: o.Log, Table: table,
+		Version: o.Version, Log: o.Log, Table: table, Renew: core.Renew,
 	}
 }
 

@@ -11,13 +11,13 @@ const (
 // short: one log entry.
 type Batch struct {
 	db   *DB
-	undo []change
+	undo []undo
 }
 
-// change is what a Set or a Delete replaced in the active overlay.
-type change struct {
+// undo is what a Set or a Delete replaced in the active overlay.
+type undo struct {
 	key      []byte
-	former   row
+	former   []byte
 	replaced bool
 }
 
@@ -76,7 +76,7 @@ func (b *Batch) Delete(key []byte) {
 
 func (b *Batch) put(r row) {
 	former, replaced := b.db.active.set(r)
-	b.undo = append(b.undo, change{key: r.key, former: former, replaced: replaced})
+	b.undo = append(b.undo, undo{key: r.key, former: former, replaced: replaced})
 }
 
 // Mark gives the present point of the batch.
@@ -88,7 +88,7 @@ func (b *Batch) RollbackTo(m Mark) {
 	for i := len(b.undo) - 1; i >= int(m); i-- {
 		c := &b.undo[i]
 		if c.replaced {
-			o.set(c.former)
+			o.set(row{c.key, c.former})
 		} else {
 			o.forget(c.key)
 		}

@@ -43,7 +43,7 @@ func (db *DB) Freeze() (*Checkpoint, error) {
 	case db.frozen != nil:
 		return nil, ErrCheckpointOpen
 	}
-	db.frozen, db.active, db.copied = db.active, newOverlay(), nil
+	db.frozen, db.active, db.copied = db.active, db.active.next(), nil
 	return &Checkpoint{db: db, epoch: db.epoch, state: db.state, rows: db.frozen}, nil
 }
 
@@ -110,7 +110,7 @@ func (c *Checkpoint) writeRows(tx *bbolt.Tx, m Meta) error {
 	rows := tx.Bucket(bucketRows)
 	rows.FillPercent = fillPercent
 	var err error
-	c.rows.tree.Scan(func(r row) bool {
+	c.rows.each(func(r row) bool {
 		if r.value == nil {
 			err = rows.Delete(r.key)
 		} else {
@@ -153,9 +153,9 @@ func (c *Checkpoint) Release() {
 	}
 	// Long readers may hold the frozen layer: change a copy. What was written
 	// since the freeze is little, as a checkpoint is given up soon or never.
-	// Until the next one, rows are looked up in the tree.
+	// Until the next one, rows are looked up in their shelves.
 	whole := db.frozen.copy()
-	db.active.tree.Scan(func(r row) bool {
+	db.active.each(func(r row) bool {
 		whole.set(r)
 		return true
 	})

@@ -284,7 +284,7 @@ func (db *DB) Stats() Stats {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	s := Stats{
-		OverlayRows:      db.active.tree.Len(),
+		OverlayRows:      db.active.rows,
 		OverlayBytes:     db.OverlayBytes(),
 		Checkpoints:      db.checkpoints.Load(),
 		LastCheckpoint:   time.Duration(db.lastWrite.Load()),
@@ -293,7 +293,7 @@ func (db *DB) Stats() Stats {
 		Epoch:            db.epoch,
 	}
 	if db.frozen != nil {
-		s.OverlayRows += db.frozen.tree.Len()
+		s.OverlayRows += db.frozen.rows
 	}
 	if db.closed {
 		return s

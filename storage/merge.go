@@ -27,8 +27,10 @@ type merge struct {
 type cursor struct {
 	ok         bool
 	key, value []byte
-	tree       btree.IterG[row]
-	file       *bbolt.Cursor // nil: a tree
+	file       *bbolt.Cursor // nil: an overlay
+	overlay    *overlay
+	shelf      int              // of the overlay, that the cursor is in
+	tree       btree.IterG[row] // of that shelf
 }
 
 // merges keeps merges for reuse: they are large, and reads of a few rows are
@@ -38,9 +40,9 @@ var merges = sync.Pool{New: func() any { return new(merge) }}
 // newMerge gives a merge of the layers of v; the caller must release it.
 func newMerge(v *view) *merge {
 	m := merges.Get().(*merge)
-	m.addTree(v.active)
+	m.addOverlay(v.active)
 	if v.frozen != nil {
-		m.addTree(v.frozen)
+		m.addOverlay(v.frozen)
 	}
 	m.layers[m.n].file = v.base.rows.Cursor()
 	m.n++
@@ -53,18 +55,18 @@ func (m *merge) release() {
 	for i := range m.n {
 		c := &m.layers[i]
 		c.tree.Release()
-		c.key, c.value, c.file, c.ok = nil, nil, nil, false
+		c.key, c.value, c.file, c.overlay, c.ok = nil, nil, nil, nil, false
 	}
 	m.n, m.key, m.value = 0, nil, nil
 	merges.Put(m)
 }
 
-// addTree leaves an empty layer out.
-func (m *merge) addTree(o *overlay) {
-	if o.tree.Len() == 0 {
+// addOverlay leaves an empty layer out.
+func (m *merge) addOverlay(o *overlay) {
+	if o.rows == 0 {
 		return
 	}
-	m.layers[m.n].tree.Init(o.tree, false)
+	m.layers[m.n].overlay = o
 	m.n++
 }
 
@@ -153,7 +155,15 @@ func (c *cursor) seek(from []byte) {
 		c.at(c.file.Seek(from))
 		return
 	}
-	c.atTree(c.tree.Seek(row{key: from}))
+	first := 0
+	if len(from) > 0 {
+		first = int(from[0])
+	}
+	if c.enter(first) && c.tree.Seek(row{key: from}) {
+		c.atTree()
+		return
+	}
+	c.firstFrom(first + 1)
 }
 
 // seekBefore stands at the last row below to.
@@ -168,27 +178,75 @@ func (c *cursor) seekBefore(to []byte) {
 		}
 		return
 	}
-	if to == nil || !c.tree.Seek(row{key: to}) {
-		c.atTree(c.tree.Last())
-	} else {
-		c.atTree(c.tree.Prev())
+	last := len(c.overlay.shelves) - 1
+	if len(to) > 0 {
+		last = int(to[0])
 	}
+	if len(to) > 0 && c.enter(last) && c.tree.Seek(row{key: to}) {
+		if c.tree.Prev() {
+			c.atTree()
+			return
+		}
+		last--
+	}
+	c.lastFrom(last)
 }
 
 func (c *cursor) next() {
-	if c.file != nil {
+	switch {
+	case c.file != nil:
 		c.at(c.file.Next())
-		return
+	case c.tree.Next():
+		c.atTree()
+	default:
+		c.firstFrom(c.shelf + 1)
 	}
-	c.atTree(c.tree.Next())
 }
 
 func (c *cursor) prev() {
-	if c.file != nil {
+	switch {
+	case c.file != nil:
 		c.at(c.file.Prev())
-		return
+	case c.tree.Prev():
+		c.atTree()
+	default:
+		c.lastFrom(c.shelf - 1)
 	}
-	c.atTree(c.tree.Prev())
+}
+
+// firstFrom stands at the first row of a shelf or of those after it.
+func (c *cursor) firstFrom(shelf int) {
+	for ; shelf < len(c.overlay.shelves); shelf++ {
+		if c.enter(shelf) && c.tree.First() {
+			c.atTree()
+			return
+		}
+	}
+	c.ok = false
+}
+
+// lastFrom stands at the last row of a shelf or of those before it.
+func (c *cursor) lastFrom(shelf int) {
+	for ; shelf >= 0; shelf-- {
+		if c.enter(shelf) && c.tree.Last() {
+			c.atTree()
+			return
+		}
+	}
+	c.ok = false
+}
+
+// enter goes to a shelf, if there is one with rows.
+func (c *cursor) enter(shelf int) bool {
+	s := c.overlay.shelves[shelf]
+	if s == nil {
+		return false
+	}
+	c.tree.Release()
+	c.shelf = shelf
+	tree := s.sorted()
+	c.tree.Init(tree, false)
+	return tree.Len() > 0
 }
 
 func (c *cursor) at(key, value []byte) {
@@ -198,10 +256,7 @@ func (c *cursor) at(key, value []byte) {
 	}
 }
 
-func (c *cursor) atTree(ok bool) {
-	c.ok = ok
-	if ok {
-		r := c.tree.Item()
-		c.key, c.value = r.key, r.value
-	}
+func (c *cursor) atTree() {
+	r := c.tree.Item()
+	c.key, c.value, c.ok = r.key, r.value, true
 }

@@ -3,8 +3,6 @@ package storage
 import (
 	"bytes"
 	"unsafe"
-
-	"github.com/tidwall/btree"
 )
 
 // row is a row of an overlay. A nil value is a tombstone: it hides a row of
@@ -27,28 +25,42 @@ func lessRow(a, b row) bool { return bytes.Compare(a.key, b.key) < 0 }
 // overlay is rows in memory, with tombstones, above the data file. A frozen
 // overlay is never written to again.
 //
-// The tree has the order. The index has the same rows, to find one without
-// the tree's dozen comparisons, each of which fetches a key from elsewhere in
-// memory. A copy has no index: it is read in order, mostly.
+// The index finds a row without the dozen comparisons of a tree, each of which
+// fetches a key from elsewhere in memory. The order is in the shelves, which
+// sort what was written when somebody asks for it. A copy has no index: it is
+// read in order, mostly.
 type overlay struct {
-	tree  *btree.BTreeG[row]
-	index map[string][]byte // key → value, nil for a tombstone; nil map: none
-	bytes int64             // memory of the rows
-	log   int64             // bytes of the log entries the rows came from, which they pin
+	shelves [256]*shelf       // by first byte of the key
+	index   map[string][]byte // key → value, nil for a tombstone; nil map: none
+	rows    int
+	bytes   int64 // memory of the rows
+	log     int64 // bytes of the log entries the rows came from, which they pin
 }
 
-func newOverlay() *overlay {
-	return &overlay{
-		tree:  btree.NewBTreeGOptions(lessRow, btree.Options{NoLocks: true}),
-		index: map[string][]byte{},
+func newOverlay() *overlay { return &overlay{index: map[string][]byte{}} }
+
+// next gives an empty overlay for what comes after o.
+func (o *overlay) next() *overlay {
+	n := newOverlay()
+	for i, s := range o.shelves {
+		if s != nil {
+			n.shelves[i] = s.next()
+		}
 	}
+	return n
 }
 
 // copy gives an overlay that does not see later changes of o. It takes
 // constant time but makes the next writes to o copy the nodes they touch. It
 // must not run at the same time as any other use of o.
 func (o *overlay) copy() *overlay {
-	return &overlay{tree: o.tree.Copy(), bytes: o.bytes, log: o.log}
+	c := &overlay{rows: o.rows, bytes: o.bytes, log: o.log}
+	for i, s := range o.shelves {
+		if s != nil {
+			c.shelves[i] = s.copy()
+		}
+	}
+	return c
 }
 
 // get gives a row's value, nil if it is a tombstone.
@@ -57,30 +69,66 @@ func (o *overlay) get(key []byte) (value []byte, ok bool) {
 		value, ok = o.index[string(key)]
 		return value, ok
 	}
-	r, ok := o.tree.Get(row{key: key})
-	return r.value, ok
+	if s := o.shelves[key[0]]; s != nil {
+		return s.get(key)
+	}
+	return nil, false
 }
 
-// set puts a row or a tombstone and gives what it replaced.
-func (o *overlay) set(r row) (former row, replaced bool) {
-	former, replaced = o.tree.Set(r)
+// set puts a row or a tombstone and gives the value that it replaced.
+func (o *overlay) set(r row) (former []byte, replaced bool) {
+	former, replaced = o.get(r.key)
 	if o.index != nil {
-		// A map keeps the key it is given last, as the tree does: a former
+		// A map keeps the key it is given last, as the shelf does: a former
 		// one would keep its log entry alive.
 		o.index[r.name()] = r.value
 	}
+	s := o.shelf(r.key)
 	o.bytes += r.size()
 	if replaced {
-		o.bytes -= former.size()
+		o.bytes -= row{r.key, former}.size()
+	} else {
+		o.rows++
+		s.rows++
 	}
+	s.put(change{row: r})
 	return former, replaced
 }
 
 // forget removes a row as if it had never been set.
 func (o *overlay) forget(key []byte) {
-	if former, ok := o.tree.Delete(row{key: key}); ok {
-		delete(o.index, string(key))
-		o.bytes -= former.size()
+	former, ok := o.get(key)
+	if !ok {
+		return
+	}
+	delete(o.index, string(key))
+	s := o.shelf(key)
+	s.put(change{row: row{key: key}, forget: true})
+	s.rows--
+	o.bytes -= row{key, former}.size()
+	o.rows--
+}
+
+// shelf gives the shelf that a key belongs on.
+func (o *overlay) shelf(key []byte) *shelf {
+	s := o.shelves[key[0]]
+	if s == nil {
+		s = newShelf()
+		o.shelves[key[0]] = s
+	}
+	return s
+}
+
+// each calls fn for all rows in order until it returns false.
+func (o *overlay) each(fn func(r row) bool) {
+	more := true
+	for _, s := range o.shelves {
+		if s != nil && more {
+			s.sorted().Scan(func(r row) bool {
+				more = fn(r)
+				return more
+			})
+		}
 	}
 }
 

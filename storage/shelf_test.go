@@ -1,0 +1,98 @@
+package storage
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// A shelf gives what a map gives, whoever reads it when, and its copies stay
+// as they were.
+func TestShelf(t *testing.T) {
+	for _, reads := range []struct {
+		name  string
+		every int // writes between two reads in order
+	}{{"never read", 1 << 30}, {"seldom read", 9_000}, {"often read", 40}} {
+		t.Run(reads.name, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(1, 2))
+			o, want := newOverlay(), map[string]string{}
+			var old *overlay
+			var oldWant map[string]string
+			for n := range 60_000 {
+				key := fmt.Sprintf("k%0*d", 1+rnd.IntN(9), rnd.IntN(9000))
+				switch rnd.IntN(8) {
+				case 0:
+					o.forget([]byte(key))
+					delete(want, key)
+				case 1:
+					o.set(row{key: []byte(key)})
+					want[key] = "gone"
+				default:
+					o.set(row{[]byte(key), fmt.Append(nil, n)})
+					want[key] = fmt.Sprint(n)
+				}
+				if n%reads.every == reads.every-1 {
+					o.shelves['k'].sorted()
+				}
+				if n == 30_000 {
+					old, oldWant = o.copy(), maps.Clone(want)
+				}
+			}
+			sameRows(t, o, want)
+			sameRows(t, old, oldWant)
+			if n := len(o.shelves['k'].recent); n != 0 {
+				t.Errorf("%d writes are not in the tree after a read", n)
+			}
+		})
+	}
+}
+
+// Rows that are only overwritten do not pile up.
+func TestShelfForgetsFormerWrites(t *testing.T) {
+	o := newOverlay()
+	for n := range 100_000 {
+		o.set(row{fmt.Append(nil, "k", n%100), fmt.Append(nil, n)})
+		if have := len(o.shelves['k'].recent); have > fewRecent {
+			t.Fatalf("%d writes of 100 rows are kept", have)
+		}
+	}
+}
+
+func sameRows(t *testing.T, o *overlay, want map[string]string) {
+	t.Helper()
+	var keys []string
+	o.each(func(r row) bool {
+		keys = append(keys, string(r.key))
+		value := string(r.value)
+		if r.value == nil {
+			value = "gone"
+		}
+		if found, ok := o.get(r.key); want[string(r.key)] != value || !ok || string(found) != string(r.value) {
+			t.Errorf("row %q is %q, found by its key %q, want %q", r.key, value, found, want[string(r.key)])
+		}
+		return true
+	})
+	if expected := slices.Sorted(maps.Keys(want)); !slices.Equal(keys, expected) {
+		t.Errorf("%d rows in order, want %d", len(keys), len(expected))
+	}
+	if o.rows != len(want) {
+		t.Errorf("%d rows are counted, want %d", o.rows, len(want))
+	}
+}
+
+// BenchmarkShelfFill is what the first reader in order pays for a row.
+func BenchmarkShelfFill(b *testing.B) {
+	const rows = 100_000
+	changes := make([]change, rows)
+	for i := range changes {
+		changes[i] = change{row: row{key: benchKey(i)}}
+	}
+	for b.Loop() {
+		s := newShelf()
+		s.recent = slices.Clone(changes)
+		s.sorted()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+}

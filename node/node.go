@@ -334,10 +334,11 @@ func (n *Node) Propose(ctx context.Context, reqs []command.Request) []command.Re
 		return nil
 	}
 	started := time.Now()
-	if n.overloaded() {
+	deadline := started.Add(n.opt.Timing.Propose)
+	if n.overloaded() && !n.roomBy(ctx, deadline) {
 		return n.refuse(reqs, command.ErrBusy)
 	}
-	c := n.pending.add(reqs, started.Add(n.opt.Timing.Propose))
+	c := n.pending.add(reqs, deadline)
 	results := n.pending.wait(ctx, c)
 	n.metrics.propose.UpdateDuration(started)
 	for i := range results {
@@ -355,6 +356,14 @@ func (n *Node) refuse(reqs []command.Request, err error) []command.Result {
 	}
 	n.metrics.refused.Add(len(reqs))
 	return results
+}
+
+// roomBy waits until the table can take more rows in memory: who writes faster
+// than checkpoints do is slowed down, and refused only when that does not help.
+func (n *Node) roomBy(ctx context.Context, deadline time.Time) bool {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return n.waitRoom(ctx) == nil
 }
 
 // overloaded: checkpoints do not keep up with writes.

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// Clients who write faster than checkpoints do are slowed down, not refused.
+func TestWhoWritesFasterThanCheckpointsWaits(t *testing.T) {
+	g := form(t, 1, func(o *Options) {
+		o.Limits.OverlayBytes, o.Limits.OverlayHard = 64<<10, 128<<10
+	})
+	m := g.members[0]
+	value := string(make([]byte, 4<<10))
+	var clients sync.WaitGroup
+	for client := range 8 {
+		clients.Go(func() {
+			for i := range 50 {
+				if _, err := try(t.Context(), m, "SET", fmt.Sprintf("k%d-%d", client, i), value); err != nil {
+					t.Errorf("write %d of client %d: %v", i, client, err)
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
+}
+
+// Who has waited long enough is told that nothing was changed.
+func TestWithoutRoomAWriteIsRefused(t *testing.T) {
+	const room = 256 << 10
+	g := form(t, 1, func(o *Options) {
+		o.Limits.OverlayBytes, o.Limits.OverlayHard, o.Limits.CheckpointEvery = 1<<30, room, time.Hour
+	})
+	m := g.members[0]
+	value := string(make([]byte, 64<<10))
+	for i := 0; m.db.OverlayBytes() <= room; i++ {
+		g.do(m, "SET", fmt.Sprintf("k%d", i), value)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := try(ctx, m, "SET", "k", "v"); !errors.Is(err, command.ErrBusy) {
+		t.Errorf("the write ends with %v", err)
+	}
+	if v := get(t, m, "k"); v != "" {
+		t.Errorf("it wrote %q", v)
+	}
+}

@@ -231,3 +231,18 @@ func noQueues(t *testing.T, srv *Server) {
 		return len(srv.hub.queues) == 0
 	})
 }
+
+// Databases that are exchanged bring elements to those who wait.
+func TestASwapServesWhoWaits(t *testing.T) {
+	srv := startServer(t, Config{}, newFakeStore())
+	waiting, other := dial(t, srv.Addr()), dial(t, srv.Addr())
+	waiting.write(frame("BLPOP", "q", "0"))
+	waitBlocked(t, srv, 1)
+	other.want("+OK", "SELECT", "5")
+	other.want(":1", "RPUSH", "q", "x")
+	other.want("+OK", "SWAPDB", "5", "0")
+	if got := waiting.read(); got != `["q" "x"]` {
+		t.Errorf("got %s", got)
+	}
+	noQueues(t, srv)
+}

@@ -138,14 +138,15 @@ func (h *hub) isFirst(w *waiter) bool {
 	return true
 }
 
-// touched wakes those who wait for the keys; all if keys is nil.
+// touched wakes those who wait for the keys; all if keys is nil or stands for
+// everything.
 func (h *hub) touched(keys []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.byKey) == 0 && len(h.queues) == 0 {
 		return
 	}
-	if keys == nil {
+	if keys == nil || slices.Contains(keys, keyspace.Everything) {
 		for _, waiters := range h.byKey {
 			wakeAll(waiters)
 		}

@@ -12,6 +12,15 @@ const (
 type Batch struct {
 	db   *DB
 	undo []undo
+	// rooms are what SetRoom replaced, a change without a key each. Between two
+	// marks only the first change of a room is noted.
+	rooms []roomChange
+	noted [RoomCount]bool
+}
+
+type roomChange struct {
+	slot   int
+	former Room
 }
 
 // undo is what a Set or a Delete replaced in the active overlay.
@@ -79,33 +88,57 @@ func (b *Batch) put(r row) {
 	b.undo = append(b.undo, undo{key: r.key, former: former, replaced: replaced})
 }
 
+// Room implements Reader.
+func (b *Batch) Room(slot int) Room { return b.db.state.Rooms[slot] }
+
+// SetRoom implements Writer.
+func (b *Batch) SetRoom(slot int, r Room) {
+	if !b.noted[slot] {
+		b.noted[slot] = true
+		b.rooms = append(b.rooms, roomChange{slot, b.db.state.Rooms[slot]})
+		b.undo = append(b.undo, undo{})
+	}
+	b.db.state.Rooms[slot] = r
+}
+
 // Mark gives the present point of the batch.
-func (b *Batch) Mark() Mark { return Mark(len(b.undo)) }
+func (b *Batch) Mark() Mark {
+	b.noted = [RoomCount]bool{}
+	return Mark(len(b.undo))
+}
 
 // RollbackTo undoes every change after m.
 func (b *Batch) RollbackTo(m Mark) {
 	o := b.db.active
 	for i := len(b.undo) - 1; i >= int(m); i-- {
 		c := &b.undo[i]
-		if c.replaced {
+		switch {
+		case c.key == nil:
+			last := len(b.rooms) - 1
+			b.db.state.Rooms[b.rooms[last].slot] = b.rooms[last].former
+			b.rooms = b.rooms[:last]
+		case c.replaced:
 			o.set(row{c.key, c.former})
-		} else {
+		default:
 			o.forget(c.key)
 		}
 	}
 	clear(b.undo[m:])
 	b.undo = b.undo[:m]
+	b.noted = [RoomCount]bool{}
 }
 
 // Retain adds n bytes to the account of memory that the rows of this batch
 // keep alive: rows refer to the log entry that brought them.
 func (b *Batch) Retain(n int) { b.db.active.log += int64(n) }
 
-// Commit makes the changes visible, with the state they lead to.
+// Commit makes the changes visible, with the state they lead to; its Rooms are
+// those of the batch.
 func (b *Batch) Commit(s State) {
 	if len(b.undo) > 0 {
 		b.db.copied = nil
 	}
+	s.Rooms = b.db.state.Rooms
 	b.db.state = s
 	b.end()
 }
@@ -121,9 +154,10 @@ const maxUndo = 1 << 14
 
 func (b *Batch) end() {
 	clear(b.undo)
-	b.undo = b.undo[:0]
+	b.undo, b.rooms = b.undo[:0], b.rooms[:0]
+	b.noted = [RoomCount]bool{}
 	if cap(b.undo) > maxUndo {
-		b.undo = nil
+		b.undo, b.rooms = nil, nil
 	}
 	b.db.account()
 	b.db.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 
 // formatVersion is the version of the data file's layout. A file of a later
 // version is refused.
-const formatVersion = 1
+const formatVersion = 2
 
 // Names in the data file.
 var (
@@ -235,20 +235,35 @@ func (f *file) release() {
 }
 
 func (s State) encode() []byte {
-	b := make([]byte, 0, 40)
+	b := make([]byte, 0, stateSize)
 	b = binary.BigEndian.AppendUint64(b, s.Index)
 	b = binary.BigEndian.AppendUint64(b, s.Term)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.Clock))
 	b = binary.BigEndian.AppendUint64(b, s.Hash.Hi)
-	return binary.BigEndian.AppendUint64(b, s.Hash.Lo)
+	b = binary.BigEndian.AppendUint64(b, s.Hash.Lo)
+	for _, r := range s.Rooms {
+		for _, u := range [...]uint64{r.Number, r.Since, uint64(r.Keys), uint64(r.Expires), r.Hash.Hi, r.Hash.Lo} {
+			b = binary.BigEndian.AppendUint64(b, u)
+		}
+	}
+	return b
 }
 
+const (
+	roomSize  = 6 * 8
+	stateSize = 5*8 + RoomCount*roomSize
+)
+
 func (s *State) decode(b []byte) error {
-	if len(b) != 40 {
-		return fmt.Errorf("state is %d bytes instead of 40", len(b))
+	if len(b) != stateSize {
+		return fmt.Errorf("state is %d bytes instead of %d", len(b), stateSize)
 	}
 	u := func(i int) uint64 { return binary.BigEndian.Uint64(b[8*i:]) }
 	*s = State{Index: u(0), Term: u(1), Clock: int64(u(2)), Hash: Hash{Hi: u(3), Lo: u(4)}}
+	for i := range s.Rooms {
+		n := 5 + 6*i
+		s.Rooms[i] = Room{u(n), u(n + 1), int64(u(n + 2)), int64(u(n + 3)), Hash{Hi: u(n + 4), Lo: u(n + 5)}}
+	}
 	return nil
 }
 

@@ -16,38 +16,99 @@ const (
 	objectIDLen   = 8
 )
 
+// leftPrefix begins the rows that name rooms which were left: the prefix, then
+// the room's number. The value lists the prefixes p of the room's rows, which
+// are those that begin with p and the number. The values of the first of these
+// kinds say which objects are garbage too: nothing, or what a garbage row has
+// as its value and the object's id.
+const leftPrefix = 'r'
+
 // collectGarbage removes rows of deleted objects, at most budget of them, and
 // says whether there are more. Each node does this at its own pace: such rows
 // are in no state hash and no command sees them.
 func collectGarbage(rows *bbolt.Bucket, budget int) (removed int, more bool, err error) {
-	for removed < budget {
-		key, prefixes := firstGarbage(rows)
-		if key == nil {
-			return removed, false, nil
+	for _, kind := range []struct {
+		prefix byte
+		remove func(rows *bbolt.Bucket, id, prefixes []byte, limit int) (int, error)
+	}{{garbagePrefix, removeObject}, {leftPrefix, removeRoom}} {
+		for removed < budget {
+			key, prefixes := firstGarbage(rows, kind.prefix)
+			if key == nil {
+				break
+			}
+			n, err := kind.remove(rows, key[1:], prefixes, budget-removed)
+			removed += n
+			if err != nil {
+				return removed, true, err
+			}
+			if removed >= budget {
+				break
+			}
+			if err := rows.Delete(key); err != nil {
+				return removed, true, err
+			}
 		}
-		n, err := removeObject(rows, key[1:], prefixes, budget-removed)
-		removed += n
-		if err != nil {
-			return removed, true, err
-		}
-		if removed >= budget {
-			break
-		}
-		if err := rows.Delete(key); err != nil {
-			return removed, true, err
+		if key, _ := firstGarbage(rows, kind.prefix); key != nil {
+			more = true
 		}
 	}
-	key, _ := firstGarbage(rows)
-	return removed, key != nil, nil
+	return removed, more, nil
 }
 
-// firstGarbage gives copies of the first garbage row, or nil.
-func firstGarbage(rows *bbolt.Bucket) (key, prefixes []byte) {
-	k, v := rows.Cursor().Seek([]byte{garbagePrefix})
-	if len(k) == 0 || k[0] != garbagePrefix {
+// firstGarbage gives copies of the first row that names garbage of a kind, or
+// nil.
+func firstGarbage(rows *bbolt.Bucket, prefix byte) (key, prefixes []byte) {
+	k, v := rows.Cursor().Seek([]byte{prefix})
+	if len(k) == 0 || k[0] != prefix {
 		return nil, nil
 	}
 	return bytes.Clone(k), bytes.Clone(v)
+}
+
+// removeRoom removes at most limit rows of a room that was left, and of the
+// objects in it. If it removed fewer, none is left.
+func removeRoom(rows *bbolt.Bucket, number, prefixes []byte, limit int) (removed int, err error) {
+	for i, p := range prefixes {
+		for removed < limit {
+			n, done, err := removeSome(rows, append([]byte{p}, number...), i == 0, limit-removed)
+			removed += n
+			if err != nil {
+				return removed, err
+			}
+			if done {
+				break
+			}
+		}
+	}
+	return removed, nil
+}
+
+// removeSome removes some of the rows with a prefix. If they name objects, the
+// rows of these go first. done says that none is left.
+func removeSome(rows *bbolt.Bucket, prefix []byte, objects bool, limit int) (removed int, done bool, err error) {
+	const some = 1000
+	type row struct{ key, value []byte }
+	var found []row
+	c := rows.Cursor()
+	for k, v := c.Seek(prefix); len(found) < min(limit, some) && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		found = append(found, row{bytes.Clone(k), bytes.Clone(v)})
+	}
+	for _, r := range found {
+		if n := len(r.value) - objectIDLen; objects && n > 0 {
+			gone, err := removeObject(rows, r.value[n:], r.value[:n], limit-removed)
+			removed += gone
+			if err != nil || removed >= limit {
+				return removed, false, err
+			}
+		}
+		if err := rows.Delete(r.key); err != nil {
+			return removed, false, err
+		}
+		if removed++; removed >= limit {
+			return removed, false, nil
+		}
+	}
+	return removed, len(found) < some, nil
 }
 
 // removeObject removes at most limit rows of an object. If it removed fewer,

@@ -255,6 +255,9 @@ func (o *offlineFile) Descend(from, to []byte, fn func(key, value []byte) bool) 
 	v.descend(from, to, false, fn)
 }
 
+// Room implements Reader.
+func (o *offlineFile) Room(slot int) Room { return o.base.state.Rooms[slot] }
+
 func (o *offlineFile) view() view { return view{active: newOverlay(), base: o.base} }
 
 // walkRows calls fn for each row of a data file, in order, with what is wrong

@@ -20,6 +20,8 @@ type Reader interface {
 	// Descend calls fn for the rows with from <= key < to in descending order
 	// until fn returns false. A nil to has no end. fn must not write.
 	Descend(from, to []byte, fn func(key, value []byte) bool)
+	// Room gives one of the Rooms.
+	Room(slot int) Room
 }
 
 // Writer changes rows. The table takes over key and value: the caller must
@@ -29,6 +31,26 @@ type Writer interface {
 	Reader
 	Set(key, value []byte)
 	Delete(key []byte)
+	// SetRoom changes one of the Rooms. It is undone and kept with the rows.
+	SetRoom(slot int, r Room)
+}
+
+// RoomCount is how many slots there are for rooms.
+const RoomCount = 17
+
+// Rooms are what the typed layer knows of its databases. They are kept beside
+// the rows because each change of a row changes one of them. They mean nothing
+// to the table.
+type Rooms [RoomCount]Room
+
+// Room is what rows of one kind have in common, and what is true of all of
+// them. The zero value is one without rows.
+type Room struct {
+	Number  uint64 // names the rows; 0: as it was at the beginning
+	Since   uint64 // log index from which these rows are in this slot
+	Keys    int64
+	Expires int64
+	Hash    Hash // over the rows
 }
 
 // State is what the state machine must find again, together with the rows,
@@ -38,6 +60,7 @@ type State struct {
 	Term  uint64 // term of that entry
 	Clock int64  // the state machine's clock, ms since 1970
 	Hash  Hash   // over all live rows, kept by the typed layer
+	Rooms Rooms  // changed by Writer.SetRoom only: Batch.Commit takes no other
 }
 
 // Hash is a 128-bit sum over rows. Sums are added and subtracted, so that the

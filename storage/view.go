@@ -81,6 +81,8 @@ func (l *live) Descend(from, to []byte, fn func(key, value []byte) bool) {
 	l.view.descend(from, to, false, fn)
 }
 
+func (l *live) Room(slot int) Room { return l.state.Rooms[slot] }
+
 // View calls fn with the table at one instant. Writers wait for fn, so it must
 // be short, do no I/O and not call the DB again. What the Reader returns dies
 // with fn.
@@ -200,6 +202,9 @@ func (s *Snapshot) Get(key []byte) ([]byte, bool) {
 	}
 	return s.view.get(key)
 }
+
+// Room implements Reader.
+func (s *Snapshot) Room(slot int) Room { return s.state.Rooms[slot] }
 
 // Ascend implements Reader.
 func (s *Snapshot) Ascend(from, to []byte, fn func(key, value []byte) bool) {

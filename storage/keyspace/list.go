@@ -68,10 +68,10 @@ func (o *object) length() int64 {
 
 func (t *Tx) pushRows(o *object, left bool, elements [][]byte) {
 	for _, e := range elements {
-		index := o.head + uint64(o.count)
+		index := o.firstRow + uint64(o.count)
 		if left {
-			o.head--
-			index = o.head
+			o.firstRow--
+			index = o.firstRow
 		}
 		t.buf = listRow(t.buf[:0], o.id, index)
 		t.putRow(o, t.buf, nil, false, e)
@@ -107,7 +107,7 @@ func (t *Tx) layList(o *object, elements [][]byte) error {
 	if err := t.apartAs(o); err != nil {
 		return err
 	}
-	o.body, o.count, o.head = nil, 0, firstIndex
+	o.body, o.count, o.firstRow = nil, 0, firstIndex
 	t.pushRows(o, false, elements)
 	return nil
 }
@@ -165,7 +165,7 @@ func (t *Tx) lwalk(o *object, from, n int64, reverse bool, fn func(element []byt
 		}
 		return
 	}
-	start := o.head + uint64(from)
+	start := o.firstRow + uint64(from)
 	a, b := listRow(nil, o.id, start), listRow(nil, o.id, start+uint64(n))
 	visit := func(_, v []byte) bool { return fn(v) }
 	if reverse {
@@ -198,7 +198,7 @@ func (t *Tx) keep(o *object, from, n int64) error {
 	default:
 		t.dropRange(o, 0, from)
 		t.dropRange(o, from+n, o.count-from-n)
-		o.head += uint64(from)
+		o.firstRow += uint64(from)
 		o.count = n
 		if err := t.unspillList(o); err != nil {
 			return err
@@ -210,13 +210,13 @@ func (t *Tx) keep(o *object, from, n int64) error {
 
 // forgetRows makes the object one without rows of its own.
 func (o *object) forgetRows() {
-	o.apart, o.id, o.body, o.head, o.count = false, 0, nil, 0, 0
+	o.apart, o.id, o.body, o.firstRow, o.count = false, 0, nil, 0, 0
 	o.sum.Hi, o.sum.Lo = 0, 0
 }
 
 func (t *Tx) dropRange(o *object, from, n int64) {
 	for i, e := range t.slice(o, from, n) {
-		t.buf = listRow(t.buf[:0], o.id, o.head+uint64(from)+uint64(i))
+		t.buf = listRow(t.buf[:0], o.id, o.firstRow+uint64(from)+uint64(i))
 		t.dropRow(o, t.buf, e)
 	}
 }
@@ -399,16 +399,16 @@ func (t *Tx) splice(o *object, at, n int64, with [][]byte) error {
 	if at < behind && grown != 0 { // move what is before
 		old := t.slice(o, 0, at+n)
 		all := append(old[:at:at], with...)
-		head := o.head - uint64(grown)
-		t.moveRows(o, o.head, old, head, all)
-		o.head = head
+		head := o.firstRow - uint64(grown)
+		t.moveRows(o, o.firstRow, old, head, all)
+		o.firstRow = head
 	} else {
 		if grown == 0 {
 			behind = 0
 		}
 		old := t.slice(o, at, n+behind)
 		all := append(append(make([][]byte, 0, len(old)+len(with)), with...), old[n:]...)
-		t.moveRows(o, o.head+uint64(at), old, o.head+uint64(at), all)
+		t.moveRows(o, o.firstRow+uint64(at), old, o.firstRow+uint64(at), all)
 	}
 	o.count += grown
 	return nil

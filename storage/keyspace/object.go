@@ -12,6 +12,8 @@ import (
 // object is the value at a key: what its meta row says.
 type object struct {
 	row    []byte // key of the meta row
+	head   int    // length of what precedes the key in it
+	slot   int    // of the room that it is in
 	stored []byte // value of the meta row; nil: there is none
 
 	typ    Type
@@ -21,13 +23,15 @@ type object struct {
 
 	body []byte // a string, or the elements of a small object
 
-	apart bool         // the elements are in rows of their own
-	id    uint64       // what those rows are named after
-	sum   storage.Hash // over those rows
-	head  uint64       // of a list: the index of its first row
+	apart    bool         // the elements are in rows of their own
+	id       uint64       // what those rows are named after
+	sum      storage.Hash // over those rows
+	firstRow uint64       // of a list: the index of its first row
 	streamMeta
 
+	// What the meta row and the indexes have.
 	storedExpire int64
+	storedID     uint64
 }
 
 // streamMeta is what a stream knows beyond its rows.
@@ -49,7 +53,13 @@ const (
 
 const streamMetaSize = 3*16 + 8 + 8
 
-func (o *object) key() []byte { return o.row[2:] }
+func (o *object) key() []byte { return o.row[o.head:] }
+
+// takePlace makes the object one at the key of dst, not stored there yet.
+func (o *object) takePlace(dst *object) {
+	o.row, o.head, o.slot = dst.row, dst.head, dst.slot
+	o.stored, o.storedExpire, o.storedID = nil, 0, 0
+}
 
 // small says whether elements in this shape are kept in the meta row.
 func small(count int64, size int) bool { return count <= 64 && size <= 2048 }
@@ -82,7 +92,7 @@ func (o *object) encode() []byte {
 	b = be.AppendUint64(b, o.sum.Lo)
 	switch o.typ {
 	case List:
-		b = be.AppendUint64(b, o.head)
+		b = be.AppendUint64(b, o.firstRow)
 	case Stream:
 		b = appendStreamID(b, o.last)
 		b = appendStreamID(b, o.first)
@@ -122,6 +132,7 @@ func (o *object) decode(value []byte) error {
 	}
 	o.storedExpire = o.expire
 	o.apart = flags&flagApart != 0
+	o.storedID = 0
 	if !o.apart {
 		if o.typ != String {
 			if len(b) < 1 {
@@ -137,11 +148,12 @@ func (o *object) decode(value []byte) error {
 		return errShortMeta
 	}
 	o.id = be.Uint64(b)
+	o.storedID = o.id
 	o.count = int64(be.Uint64(b[8:]))
 	o.sum = storage.Hash{Hi: be.Uint64(b[16:]), Lo: be.Uint64(b[24:])}
 	switch o.typ {
 	case List:
-		o.head = be.Uint64(b[32:])
+		o.firstRow = be.Uint64(b[32:])
 	case Stream:
 		b = b[32:]
 		o.last, o.first, o.maxDeleted = readStreamID(b), readStreamID(b[16:]), readStreamID(b[32:])
@@ -164,51 +176,71 @@ func (t *Tx) save(o *object) {
 
 func (t *Tx) store(o *object) {
 	value := o.encode()
-	c := t.dbCounts(o.row[1])
-	before := *c
+	r := t.rows.Room(o.slot)
 	if o.stored == nil {
-		c.keys++
-		t.w.Set(scanRow(o.row), nil)
+		r.Keys++
 	} else {
-		*t.hash = t.hash.Sub(storage.RowHash(o.row, o.stored))
+		h := storage.RowHash(o.row, o.stored)
+		*t.hash, r.Hash = t.hash.Sub(h), r.Hash.Sub(h)
+	}
+	if id := o.rowsID(); o.stored == nil || id != o.storedID {
+		t.w.Set(scanRow(o.row, o.head), o.owned())
+		o.storedID = id
 	}
 	if o.expire != o.storedExpire {
 		if o.storedExpire != 0 {
-			c.expires--
-			t.w.Delete(expiryRow(o.storedExpire, o.row))
+			r.Expires--
+			t.w.Delete(timeRow(rowExpiry, o.storedExpire, o.row, o.head))
 		}
 		if o.expire != 0 {
-			c.expires++
-			t.w.Set(expiryRow(o.expire, o.row), nil)
+			r.Expires++
+			t.w.Set(timeRow(rowExpiry, o.expire, o.row, o.head), nil)
 		}
 	}
-	*t.hash = t.hash.Add(storage.RowHash(o.row, value))
+	h := storage.RowHash(o.row, value)
+	*t.hash, r.Hash = t.hash.Add(h), r.Hash.Add(h)
 	t.w.Set(o.row, value)
+	t.w.SetRoom(o.slot, r)
 	o.stored, o.storedExpire = value, o.expire
-	if *c != before {
-		t.storeCounts(o.row[1])
+}
+
+// rowsID is what the object's own rows are named after, 0: it has none.
+func (o *object) rowsID() uint64 {
+	if !o.apart {
+		return 0
 	}
+	return o.id
+}
+
+// owned is the value of the row in the scan index: whose room is left finds
+// there which rows are garbage too.
+func (o *object) owned() []byte {
+	if !o.apart {
+		return nil
+	}
+	return binary.BigEndian.AppendUint64([]byte{rowsOf(o.typ)}, o.id)
 }
 
 // remove takes the object away in constant time. Its rows become garbage.
 func (t *Tx) remove(o *object) {
 	if o.stored != nil {
-		c := t.dbCounts(o.row[1])
-		c.keys--
+		r := t.rows.Room(o.slot)
+		r.Keys--
 		if o.storedExpire != 0 {
-			c.expires--
-			t.w.Delete(expiryRow(o.storedExpire, o.row))
+			r.Expires--
+			t.w.Delete(timeRow(rowExpiry, o.storedExpire, o.row, o.head))
 		}
-		*t.hash = t.hash.Sub(storage.RowHash(o.row, o.stored))
-		t.w.Delete(scanRow(o.row))
+		h := storage.RowHash(o.row, o.stored)
+		*t.hash, r.Hash = t.hash.Sub(h), r.Hash.Sub(h)
+		t.w.Delete(scanRow(o.row, o.head))
 		t.w.Delete(o.row)
-		t.storeCounts(o.row[1])
+		t.w.SetRoom(o.slot, r)
 	}
 	if o.typ == Stream {
 		t.touch(o.key())
 	}
 	t.discard(o)
-	*o = object{row: o.row}
+	*o = object{row: o.row, head: o.head, slot: o.slot}
 }
 
 // discard leaves the object's own rows to the checkpoint, which removes them.
@@ -267,31 +299,3 @@ func (t *Tx) apartAs(o *object) error {
 // far below small, so that an object on the
 // border does not go to and fro.
 func shrunk(count int64, size int) bool { return count <= 16 && size <= 512 }
-
-// counts is what DBSIZE and INFO say of a database.
-type counts struct{ keys, expires int64 }
-
-func (t *Tx) dbCounts(db uint8) *counts {
-	if c := t.counts[db]; c != nil {
-		return c
-	}
-	c := new(counts)
-	if v, ok := t.rows.Get([]byte{rowCounts, db}); ok {
-		c.keys = int64(binary.BigEndian.Uint64(v))
-		c.expires = int64(binary.BigEndian.Uint64(v[8:]))
-	}
-	t.counts[db] = c
-	return c
-}
-
-func (t *Tx) storeCounts(db uint8) {
-	c := t.counts[db]
-	row := []byte{rowCounts, db}
-	if *c == (counts{}) {
-		t.w.Delete(row)
-		return
-	}
-	v := make([]byte, 0, 16)
-	v = binary.BigEndian.AppendUint64(v, uint64(c.keys))
-	t.w.Set(row, binary.BigEndian.AppendUint64(v, uint64(c.expires)))
-}

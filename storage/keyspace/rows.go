@@ -9,16 +9,21 @@ import (
 
 // First bytes of rows. They are stored and never change.
 const (
-	rowMeta    = 'm' // <db><key> → object
-	rowExpiry  = 't' // <ms 8><db><key> → ""
-	rowScan    = 'k' // <db><place 6><key> → ""
-	rowCounts  = 'n' // <db> → keys 8, keys that expire 8
+	rowMeta    = 'm' // <room><key> → object
+	rowExpiry  = 't' // <room><ms 8><key> → ""
+	rowScan    = 'k' // <room><place 6><key> → "", or the first bytes of rows of its own and the object 8
+	rowWake    = 'w' // <room><ms 8><key> → "": fields expire
 	rowHash    = 'h' // <object 8><place 6><field> → value
 	rowSet     = 'e' // <object 8><place 6><member> → ""
 	rowZSet    = 'z' // <object 8>'0'<place 6><member> → score 8; <object 8>'1'<score 8><member> → ""
 	rowStream  = 'x' // see stream.go and group.go
 	rowList    = 'l' // <object 8><index 8> → element
 	rowGarbage = 'g' // <object 8> → first bytes of the rows to remove
+	// rowLeftRoom names a room without a database. In its value are the first
+	// bytes of the rows to remove; the first is that of the scan index, which
+	// says what other rows there are.
+	rowLeftRoom = 'r' // <room> → first bytes of rows
+	rowRoom     = 'd' // <slot>: no row, but hashed like one
 )
 
 // placeSize is the length of a place in a row key. 48 bits: a cursor is one,
@@ -99,14 +104,17 @@ func readScore(b []byte) float64 {
 	return math.Float64frombits(bits)
 }
 
-func expiryRow(ms int64, meta []byte) []byte {
-	b := make([]byte, 0, 9+len(meta)-1)
-	b = binary.BigEndian.AppendUint64(append(b, rowExpiry), uint64(ms))
-	return append(b, meta[1:]...)
+// timeRow is the row of an index of times, for the object whose meta row that
+// is; head is the length of what precedes its key.
+func timeRow(first byte, ms int64, meta []byte, head int) []byte {
+	b := make([]byte, 0, len(meta)+8)
+	b = append(append(b, first), meta[1:head]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(ms))
+	return append(b, meta[head:]...)
 }
 
-func scanRow(meta []byte) []byte {
-	b := make([]byte, 0, 2+placeSize+len(meta)-2)
-	b = append(b, rowScan, meta[1])
-	return append(appendPlace(b, place(meta[2:])), meta[2:]...)
+func scanRow(meta []byte, head int) []byte {
+	b := make([]byte, 0, len(meta)+placeSize)
+	b = append(append(b, rowScan), meta[1:head]...)
+	return append(appendPlace(b, place(meta[head:])), meta[head:]...)
 }

@@ -97,7 +97,6 @@ type Tx struct {
 	objects uint64             // objects named by this Tx so far
 	cache   map[string]*object // writers: by meta row, as stored
 	last    *object            // readers: the object read last
-	counts  [Databases]*counts // as stored, once read
 	touched []string
 	buf     []byte // for row keys that are only looked up
 }
@@ -120,7 +119,6 @@ func NewWriter(rows storage.Writer, now int64, index uint64, hash *storage.Hash)
 // harmless.
 func (t *Tx) Reset() {
 	clear(t.cache)
-	t.counts = [Databases]*counts{}
 }
 
 // Select changes the database (0 to 15) that the keys are in.
@@ -156,10 +154,14 @@ func (t *Tx) touch(key []byte) {
 	t.touched = append(t.touched, string(key))
 }
 
-// load gives the object at a key as it is stored, whether or not its time has
-// come. Its typ is None if there is none.
-func (t *Tx) load(db uint8, key []byte) *object {
-	t.buf = append(append(t.buf[:0], rowMeta, db), key...)
+// load gives the object at a key of the database as it is stored, whether or
+// not its time has come. Its typ is None if there is none.
+func (t *Tx) load(key []byte) *object { return t.loadIn(slotOf(t.db, key), key) }
+
+func (t *Tx) loadIn(slot int, key []byte) *object {
+	t.buf = t.roomPrefix(t.buf[:0], rowMeta, slot)
+	head := len(t.buf)
+	t.buf = append(t.buf, key...)
 	if t.w == nil {
 		if t.last != nil && bytes.Equal(t.last.row, t.buf) {
 			return t.last
@@ -167,7 +169,7 @@ func (t *Tx) load(db uint8, key []byte) *object {
 	} else if o, ok := t.cache[string(t.buf)]; ok {
 		return o
 	}
-	o := &object{row: bytes.Clone(t.buf)}
+	o := &object{row: bytes.Clone(t.buf), slot: slot, head: head}
 	if value, ok := t.rows.Get(o.row); ok {
 		if err := o.decode(value); err != nil {
 			panic("keyspace: " + err.Error()) // the table is damaged: nothing may be built on it
@@ -185,7 +187,7 @@ func (t *Tx) expired(o *object) bool { return o.expire != 0 && o.expire <= t.now
 
 // find gives the object at a key, or nil if it does not exist for this Tx.
 func (t *Tx) find(key []byte) *object {
-	o := t.load(t.db, key)
+	o := t.load(key)
 	if o.typ == None || t.expired(o) {
 		return nil
 	}
@@ -217,7 +219,7 @@ func (t *Tx) write(key []byte, typ Type) (*object, error) {
 // fresh is write for any type.
 func (t *Tx) fresh(key []byte) *object {
 	t.mustWrite()
-	o := t.load(t.db, key)
+	o := t.load(key)
 	if o.typ != None && t.expired(o) {
 		t.remove(o)
 	}

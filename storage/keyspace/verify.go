@@ -1,6 +1,7 @@
 package keyspace
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,25 +14,26 @@ import (
 // halves of sorted sets, the books of consumer groups, and that no row is
 // without an owner. It takes time and memory in proportion to the table.
 func Verify(rows storage.Reader, hash storage.Hash) error {
-	v := verifier{rows: rows, owned: map[uint64]string{}}
-	rows.Ascend([]byte{rowMeta}, []byte{rowMeta + 1}, func(k, val []byte) bool {
-		v.key(k, val)
-		return true
-	})
+	v := verifier{rows: rows, owned: map[uint64]string{}, doomed: map[uint64]bool{}}
+	for slot := range storage.RoomCount {
+		v.room(slot)
+	}
 	if v.total != hash {
 		v.fail("the hash of the state is %016x%016x, the rows give %016x%016x", hash.Hi, hash.Lo, v.total.Hi, v.total.Lo)
 	}
-	v.counters()
-	v.indexes()
+	v.left()
+	v.strays()
 	v.orphans()
 	return errors.Join(v.errs...)
 }
 
 type verifier struct {
-	rows   storage.Reader
-	total  storage.Hash
-	owned  map[uint64]string // object → meta row
-	counts [Databases]counts
+	rows  storage.Reader
+	total storage.Hash
+	owned map[uint64]string // object → meta row
+	rooms [][]byte          // their numbers
+	// doomed are the objects of rooms that were left.
+	doomed map[uint64]bool
 	errs   []error
 }
 
@@ -41,37 +43,68 @@ func (v *verifier) fail(format string, args ...any) {
 	}
 }
 
-func (v *verifier) key(row, value []byte) {
-	if len(row) < 2 || row[1] >= Databases {
-		v.fail("meta row %q is not of a database", row)
-		return
+// room checks the keys of a room, and what is known of all of them.
+func (v *verifier) room(slot int) {
+	have := v.rows.Room(slot)
+	v.total = v.total.Add(placeHash(slot, have))
+	numbered := appendNumber(nil, number(v.rows, slot))
+	for _, other := range v.rooms {
+		if bytes.Equal(other, numbered) {
+			v.fail("room %x is in two places", numbered)
+			return
+		}
 	}
-	v.total = v.total.Add(storage.RowHash(row, value))
-	o := object{row: row}
+	v.rooms = append(v.rooms, numbered)
+	want := storage.Room{Number: have.Number, Since: have.Since}
+	prefix := append([]byte{rowMeta}, numbered...)
+	v.rows.Ascend(prefix, after(prefix), func(k, val []byte) bool {
+		v.key(&object{row: k, head: len(prefix), slot: slot}, val, &want)
+		return true
+	})
+	if have != want {
+		v.fail("slot %d: known is %+v, the rows say %+v", slot, have, want)
+	}
+	v.total = v.total.Add(want.Hash)
+	for first, n := range map[byte]int64{rowExpiry: want.Expires, rowScan: want.Keys} {
+		prefix := append([]byte{first}, numbered...)
+		v.rows.Ascend(prefix, after(prefix), func(_, _ []byte) bool { n--; return true })
+		if n != 0 {
+			v.fail("slot %d: its index %q has %d rows too few", slot, first, n)
+		}
+	}
+}
+
+// key checks a key and adds it to what is known of its room.
+func (v *verifier) key(o *object, value []byte, room *storage.Room) {
+	if databaseOf(o.slot) == 0 && slotOf(0, o.key()) != o.slot {
+		v.fail("key %q is in the wrong room", o.key())
+	}
+	room.Keys++
+	room.Hash = room.Hash.Add(storage.RowHash(o.row, value))
 	if err := o.decode(value); err != nil {
-		v.fail("key %q: %w", row[2:], err)
+		v.fail("key %q: %w", o.key(), err)
 		return
 	}
-	c := &v.counts[row[1]]
-	c.keys++
 	if o.expire != 0 {
-		c.expires++
-		if _, ok := v.rows.Get(expiryRow(o.expire, row)); !ok {
+		room.Expires++
+		if _, ok := v.rows.Get(timeRow(rowExpiry, o.expire, o.row, o.head)); !ok {
 			v.fail("key %q: not in the expiry index", o.key())
 		}
 	}
-	if _, ok := v.rows.Get(scanRow(row)); !ok {
+	if owned, ok := v.rows.Get(scanRow(o.row, o.head)); !ok {
 		v.fail("key %q: not in the scan index", o.key())
+	} else if !bytes.Equal(owned, o.owned()) {
+		v.fail("key %q: the scan index does not name its rows", o.key())
 	}
 	if !o.apart {
-		v.body(&o)
+		v.body(o)
 		return
 	}
 	if other, ok := v.owned[o.id]; ok {
-		v.fail("keys %q and %q have the same rows", other[2:], o.key())
+		v.fail("keys %q and %q have the same rows", other, o.key())
 	}
-	v.owned[o.id] = string(row)
-	v.apart(&o)
+	v.owned[o.id] = string(o.key())
+	v.apart(o)
 }
 
 // body checks a small object's elements.
@@ -162,7 +195,7 @@ func (v *verifier) apart(o *object) {
 		}
 	case List:
 		each(rowList, func(k, _ []byte) {
-			if len(k) != listHead+8 || binary.BigEndian.Uint64(k[listHead:]) != o.head+uint64(n) {
+			if len(k) != listHead+8 || binary.BigEndian.Uint64(k[listHead:]) != o.firstRow+uint64(n) {
 				v.fail("key %q: row %q is not the list's next, index %d", o.key(), k, n)
 			}
 			n++
@@ -230,31 +263,38 @@ func (v *verifier) stream(o *object, each func(byte, func(k, val []byte))) (entr
 	return entries
 }
 
-func (v *verifier) counters() {
-	for db := range v.counts {
-		var have counts
-		if val, ok := v.rows.Get([]byte{rowCounts, byte(db)}); ok {
-			have.keys, have.expires = int64(binary.BigEndian.Uint64(val)), int64(binary.BigEndian.Uint64(val[8:]))
+// left looks at the rooms that were left: what their keys own has no owner.
+func (v *verifier) left() {
+	v.rows.Ascend([]byte{rowLeftRoom}, []byte{rowLeftRoom + 1}, func(k, _ []byte) bool {
+		for _, room := range v.rooms {
+			if bytes.Equal(room, k[1:]) {
+				v.fail("room %x is marked as left", room)
+			}
 		}
-		if have != v.counts[db] {
-			v.fail("database %d: counters say %+v, the rows %+v", db, have, v.counts[db])
-		}
-	}
+		v.rooms = append(v.rooms, k[1:])
+		prefix := append([]byte{rowScan}, k[1:]...)
+		v.rows.Ascend(prefix, after(prefix), func(k, owned []byte) bool {
+			if len(owned) > 8 {
+				v.doomed[binary.BigEndian.Uint64(owned[len(owned)-8:])] = true
+			}
+			return true
+		})
+		return true
+	})
 }
 
-func (v *verifier) indexes() {
-	var want, expires, scan counts
-	for _, c := range v.counts {
-		want.keys += c.keys
-		want.expires += c.expires
-	}
-	v.rows.Ascend([]byte{rowExpiry}, []byte{rowExpiry + 1}, func(_, _ []byte) bool { expires.expires++; return true })
-	v.rows.Ascend([]byte{rowScan}, []byte{rowScan + 1}, func(_, _ []byte) bool { scan.keys++; return true })
-	if expires.expires != want.expires {
-		v.fail("the expiry index has %d rows for %d keys", expires.expires, want.expires)
-	}
-	if scan.keys != want.keys {
-		v.fail("the scan index has %d rows for %d keys", scan.keys, want.keys)
+// strays looks for keys in no room.
+func (v *verifier) strays() {
+	for _, first := range []byte{rowMeta, rowScan, rowExpiry, rowWake} {
+		v.rows.Ascend([]byte{first}, []byte{first + 1}, func(k, _ []byte) bool {
+			for _, room := range v.rooms {
+				if bytes.HasPrefix(k[1:], room) {
+					return true
+				}
+			}
+			v.fail("row %q is in no room", k)
+			return true
+		})
 	}
 }
 
@@ -267,7 +307,7 @@ func (v *verifier) orphans() {
 				return true
 			}
 			id := binary.BigEndian.Uint64(k[1:])
-			if _, ok := v.owned[id]; ok {
+			if _, ok := v.owned[id]; ok || v.doomed[id] {
 				return true
 			}
 			if _, ok := v.rows.Get(appendID(nil, rowGarbage, id)); !ok {
@@ -278,7 +318,7 @@ func (v *verifier) orphans() {
 	}
 	v.rows.Ascend([]byte{rowGarbage}, []byte{rowGarbage + 1}, func(k, _ []byte) bool {
 		if owner, ok := v.owned[binary.BigEndian.Uint64(k[1:])]; ok {
-			v.fail("key %q: its rows are marked as garbage", owner[2:])
+			v.fail("key %q: its rows are marked as garbage", owner)
 		}
 		return true
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // Commands gives all commands of this package, for command.NewTable.
@@ -100,17 +101,10 @@ func (e entry) spec(g group) command.Spec {
 
 // ReservedPrefixes begin the keys of the domain, which change through domain
 // commands only.
-var ReservedPrefixes = []string{"visitor:", "chat:", "agent:", "department:", "site:", "secret:", "system:"}
+var ReservedPrefixes = keyspace.ReservedPrefixes
 
 // IsDomainKey says whether a key is one of the domain's.
-func IsDomainKey(key []byte) bool {
-	for _, p := range ReservedPrefixes {
-		if len(key) >= len(p) && string(key[:len(p)]) == p {
-			return true
-		}
-	}
-	return false
-}
+func IsDomainKey(key []byte) bool { return keyspace.Reserved(key) }
 
 // IsHidden says whether no client may see a key.
 func IsHidden(key []byte) bool { return bytes.HasPrefix(key, []byte("secret:")) }

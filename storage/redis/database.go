@@ -17,14 +17,14 @@ func databaseCommands() []entry {
 }
 
 var (
-	errDomainKeys = command.Errorf("DENIED", "database 0 holds the domain's keys (visitor:, chat:, agent:, department:, site:, secret:, system:), which stay there")
-	errDBRange    = command.Errorf("ERR", "DB index is out of range")
+	errReserved = command.Errorf("DENIED", "a database with keys that begin with visitor:, chat:, agent:, department:, site:, secret: or system: cannot take the place of database 0, where these are the domain's")
+	errDBRange  = command.Errorf("ERR", "DB index is out of range")
 )
 
-// holdsDomain says whether database 0, where the domain is, has keys of it.
-func holdsDomain(c *command.Call) bool {
+// holdsReserved says whether a database has keys of reserved names.
+func holdsReserved(c *command.Call, db uint8) bool {
 	home := c.DB()
-	c.Select(0)
+	c.Select(db)
 	defer c.Select(home)
 	for _, p := range ReservedPrefixes {
 		found := false
@@ -59,57 +59,12 @@ func flush(all bool) handler {
 		if all {
 			first, last = 0, keyspace.Databases-1
 		}
-		total, own, kept := int64(0), [][]byte(nil), false
 		for db := first; db <= last; db++ {
 			c.Select(db)
-			if db == 0 && holdsDomain(c) {
-				own, kept = ownKeys(c), true
-				total += int64(len(own))
-				continue
-			}
-			n, _ := c.KeyCount()
-			total += n
-		}
-		if total > keyspace.MaxFlush {
-			return command.Reply{}, keyspace.ErrTooManyKeys
-		}
-		for db := first; db <= last; db++ {
-			c.Select(db)
-			if db == 0 && kept {
-				for _, key := range own {
-					c.Delete(key)
-				}
-			} else if err := c.Flush(); err != nil {
-				return command.Reply{}, err
-			}
+			c.Flush()
 		}
 		return command.OK, nil
 	}
-}
-
-// ownKeys gives copies of the keys of the database that are not the domain's,
-// of which there may be many more: it steps over them, a prefix at a time. It
-// gives up beyond what a flush may remove.
-func ownKeys(c *command.Call) (own [][]byte) {
-	for from, more := []byte(nil), true; more; {
-		more = false
-		c.EachKey(from, func(key []byte, _ keyspace.Type) bool {
-			if IsDomainKey(key) {
-				from = bytes.Clone(key[:bytes.IndexByte(key, ':')+1])
-				more = true
-				return false
-			}
-			own = append(own, bytes.Clone(key))
-			return len(own) <= keyspace.MaxFlush
-		})
-		if more {
-			from[len(from)-1]++ // the least key above all with the prefix
-			if c.Type(from) != keyspace.None {
-				own = append(own, from)
-			}
-		}
-	}
-	return own
 }
 
 // Count gives how many keys the database has, and how many of them expire,
@@ -144,10 +99,14 @@ func swapdb(c *command.Call, args [][]byte) (command.Reply, error) {
 			return command.Reply{}, errDBRange
 		}
 	}
-	if db[0] != db[1] && (db[0] == 0 || db[1] == 0) && holdsDomain(c) {
-		return command.Reply{}, errDomainKeys
+	// The domain's keys stay in database 0: none may come there by a swap.
+	for i, n := range db {
+		if n == 0 && db[1-i] != 0 && holdsReserved(c, uint8(db[1-i])) {
+			return command.Reply{}, errReserved
+		}
 	}
-	return command.OK, c.SwapDB(uint8(db[0]), uint8(db[1]))
+	c.SwapDB(uint8(db[0]), uint8(db[1]))
+	return command.OK, nil
 }
 
 func move(c *command.Call, args [][]byte) (command.Reply, error) {

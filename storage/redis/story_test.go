@@ -299,9 +299,19 @@ func TestDomainKeysAreNotFlushed(t *testing.T) {
 		EXISTS secret:token_key secret:session:1 system:group => 3
 		SET mine 1 => +OK
 	`)
-	if got := show(o.do("SWAPDB", "0", "1")); !strings.HasPrefix(got, "-DENIED ") {
+	play(t, o, `
+		SWAPDB 0 1 => +OK
+		DBSIZE => 3
+		EXISTS mine visitor:1 secret:token_key => 2
+		SWAPDB 1 0 => +OK
+		EXISTS mine => 1
+	`)
+	o.db = 2
+	o.do("SET", "visitor:2", "not the domain's")
+	if got := show(o.do("SWAPDB", "2", "0")); !strings.HasPrefix(got, "-DENIED ") {
 		t.Errorf("SWAPDB answers %s", got)
 	}
+	o.do("FLUSHDB")
 	o.db = 1
 	play(t, o, `
 		SET mine 1 => +OK

@@ -1,13 +1,16 @@
 package redis_test
 
 import (
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"github.com/parlorchat/parlor/storage"
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
+	"github.com/parlorchat/parlor/storage/redis"
 )
 
 // node runs commands on the table that a node has.
@@ -111,5 +114,69 @@ func TestOnTheTableOfANode(t *testing.T) {
 		if err := disk.db.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What a flush leaves is removed by checkpoints, some at a time, and a
+// restart in between does not matter.
+func TestWhatAFlushLeavesIsCollected(t *testing.T) {
+	dir := t.TempDir()
+	disk, table := openNode(t, dir), command.NewTable(redis.Commands())
+	index := uint64(0)
+	do := func(args ...string) {
+		index++
+		raw := command.New(args...)
+		if r := disk.run(t, table.Find(raw[0]), command.Call{Now: 1000, Index: index}, raw); r.Kind == command.KindError {
+			t.Fatalf("%q: %s", args, r.Str)
+		}
+	}
+	members := func(name, key string, twice bool) []string {
+		args := []string{name, key}
+		for i := range 100 {
+			args = append(args, strconv.Itoa(i))
+			if twice {
+				args = append(args, "v")
+			}
+		}
+		return args
+	}
+	for i := range 5 {
+		do(members("SADD", fmt.Sprint("set", i), false)...)
+		do(members("HSET", fmt.Sprint("hash", i), true)...)
+		do(members("RPUSH", fmt.Sprint("list", i), false)...)
+		do("SET", fmt.Sprint("first", i), "v")
+		do("XADD", fmt.Sprint("stream", i), "1-1", "f", "v")
+		do("EXPIRE", fmt.Sprint("set", i), "100")
+		if i%2 == 0 {
+			disk.checkpoint(t)
+		}
+	}
+	do("RENAME", "hash1", "hash")
+	do("FLUSHALL")
+	do("SET", "new", "v")
+	left := 0
+	for i := range 100 {
+		disk.checkpoint(t)
+		if err := disk.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		disk = openNode(t, dir)
+		do("SET", "new", strconv.Itoa(i))
+		left = 0
+		if err := disk.db.View(func(rows storage.Reader, s storage.State) error {
+			rows.Ascend(nil, nil, func(_, _ []byte) bool { left++; return true })
+			return keyspace.Verify(rows, s.Hash)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if left == 2 {
+			break
+		}
+	}
+	if left != 2 {
+		t.Errorf("%d rows are left, want the 2 of the new key", left)
+	}
+	if err := disk.db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -11,8 +11,10 @@ import (
 
 // Rows is an ordered table in memory. It is not safe for concurrent use.
 type Rows struct {
-	tree btree.Map[string, []byte]
-	undo []change
+	tree  btree.Map[string, []byte]
+	undo  []change
+	rooms storage.Rooms
+	mark  storage.Rooms // at the last Mark
 }
 
 type change struct {
@@ -42,6 +44,12 @@ func (r *Rows) Delete(key []byte) {
 	}
 }
 
+// Room gives what is known of a room.
+func (r *Rows) Room(slot int) storage.Room { return r.rooms[slot] }
+
+// SetRoom changes what is known of a room.
+func (r *Rows) SetRoom(slot int, room storage.Room) { r.rooms[slot] = room }
+
 // Ascend walks from <= key < to.
 func (r *Rows) Ascend(from, to []byte, fn func(key, value []byte) bool) {
 	end := string(to)
@@ -67,7 +75,7 @@ func (r *Rows) Descend(from, to []byte, fn func(key, value []byte) bool) {
 }
 
 // Mark is a point to go back to. Marks before it are forgotten.
-func (r *Rows) Mark() { r.undo = r.undo[:0] }
+func (r *Rows) Mark() { r.undo, r.mark = r.undo[:0], r.rooms }
 
 // Rollback undoes what was changed since the last Mark.
 func (r *Rows) Rollback() {
@@ -80,32 +88,56 @@ func (r *Rows) Rollback() {
 		}
 	}
 	r.undo = r.undo[:0]
+	r.rooms = r.mark
 }
 
 // Len is the number of rows.
 func (r *Rows) Len() int { return r.tree.Len() }
 
-// Collect does what a checkpoint does: it removes the rows that garbage rows
-// name, and these.
+// Collect does what checkpoints do: it removes the rows that garbage rows
+// and left rooms name, and these.
 func (r *Rows) Collect() {
-	var garbage, doomed []string
-	r.Ascend([]byte("g"), []byte("h"), func(k, v []byte) bool {
+	for _, first := range "rg" {
+		r.prefixed([]byte{byte(first)}, func(row string, v []byte) {
+			r.collect([]byte(row), v)
+			r.Delete([]byte(row))
+		})
+	}
+}
+
+func (r *Rows) collect(k, v []byte) {
+	if k[0] == 'g' {
 		for _, first := range v {
-			prefix := append([]byte{first}, k[1:]...)
-			r.tree.Ascend(string(prefix), func(k string, _ []byte) bool {
-				if len(k) < len(prefix) || k[:len(prefix)] != string(prefix) {
-					return false
-				}
-				doomed = append(doomed, k)
-				return true
-			})
+			r.drop(append([]byte{first}, k[1:]...))
 		}
-		garbage = append(garbage, string(k))
+		return
+	}
+	for i, first := range v {
+		r.prefixed(append([]byte{first}, k[1:]...), func(row string, owned []byte) {
+			if n := len(owned) - 8; i == 0 && n > 0 {
+				for _, first := range owned[:n] {
+					r.drop(append([]byte{first}, owned[n:]...))
+				}
+			}
+			r.Delete([]byte(row))
+		})
+	}
+}
+
+func (r *Rows) drop(prefix []byte) {
+	r.prefixed(prefix, func(row string, _ []byte) { r.Delete([]byte(row)) })
+}
+
+// prefixed calls fn, which may delete rows, with those that have a prefix.
+func (r *Rows) prefixed(prefix []byte, fn func(row string, value []byte)) {
+	copied := r.tree.Copy()
+	copied.Ascend(string(prefix), func(k string, v []byte) bool {
+		if len(k) < len(prefix) || k[:len(prefix)] != string(prefix) {
+			return false
+		}
+		fn(k, v)
 		return true
 	})
-	for _, k := range append(doomed, garbage...) {
-		r.Delete([]byte(k))
-	}
 }
 
 // State is a table with what the state machine keeps beside it.

@@ -235,7 +235,7 @@ func TestABadBackupChangesNothing(t *testing.T) {
 	}
 }
 
-// TestABackupThatBelongsTogetherBadly: every checksum is right, the rows are
+// TestABackupOfOtherRowsThanItSaysIsRefused: every checksum is right, the rows are
 // not what the manifest speaks of.
 func TestABackupOfOtherRowsThanItSaysIsRefused(t *testing.T) {
 	t.Parallel()

@@ -98,7 +98,7 @@ func checkVacant(dir string) error {
 func clearFolder(dir string) error {
 	for _, name := range []string{logFolder, tableFolder, pkiFolder, bootFile, identityFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("clearing the remains of an interrupted init: %w", err)
+			return fmt.Errorf("clearing what an interrupted init or reset has left: %w", err)
 		}
 	}
 	return nil

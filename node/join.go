@@ -87,6 +87,9 @@ func joinInto(ctx context.Context, opts Options, server string, t token) (Identi
 	if err := checkVacant(opts.Dir); err != nil {
 		return Identity{}, err
 	}
+	if err := clearFolder(opts.Dir); err != nil { // of an interrupted init or reset
+		return Identity{}, err
+	}
 	id := Identity{Format: 1, State: stateMember, NodeID: uuid.NewString(), Listen: opts.Listen}
 	var err error
 	if id.Cluster, err = chooseAddress(opts); err != nil {

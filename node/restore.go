@@ -129,7 +129,7 @@ func (n *Node) stage(r io.Reader, o RestoreOptions) (*staged, error) {
 		return nil, fmt.Errorf("making room for the backup: %w", err)
 	}
 	s.manifest = m
-	if err = s.receive(b); err == nil {
+	if _, err = s.receive(b); err == nil {
 		err = s.check()
 	}
 	if err != nil {
@@ -155,23 +155,24 @@ func openStaging(parent, clusterID string) (*staged, error) {
 	return s, nil
 }
 
-// receive puts the backup's snapshot in the place of the empty table.
-func (s *staged) receive(b *backup.Reader) error {
+// receive puts the backup's snapshot in the place of the empty table. It gives
+// the file's checksum, in hex.
+func (s *staged) receive(b *backup.Reader) (sum string, err error) {
 	in, err := s.db.Receive()
 	if err != nil {
-		return fmt.Errorf("storing the backup: %w", err)
+		return "", fmt.Errorf("storing the backup: %w", err)
 	}
 	in.Adopt()
-	if _, err := b.Copy(in); err != nil {
-		return errors.Join(backupError(err), in.Discard())
+	if sum, err = b.Copy(in); err != nil {
+		return "", errors.Join(backupError(err), in.Discard())
 	}
 	if err := in.Finish(nil); err != nil {
-		return errors.Join(fail(CodeDamaged, "the backup is damaged: "+err.Error()), in.Discard())
+		return "", errors.Join(fail(CodeDamaged, "the backup is damaged: "+err.Error()), in.Discard())
 	}
 	if err := s.db.Install(in); err != nil {
-		return errors.Join(err, in.Discard())
+		return "", errors.Join(err, in.Discard())
 	}
-	return nil
+	return sum, nil
 }
 
 // check says whether the rows are those that the backup speaks of.

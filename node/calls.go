@@ -136,15 +136,20 @@ func (c *callClient) callAt(ctx context.Context, id, addr, method string, args, 
 	if err != nil {
 		return err
 	}
-	conn, err := c.connect(ctx, id, addr)
-	if err != nil {
-		return err
+	for {
+		conn, err := c.connect(ctx, id, addr)
+		if err != nil {
+			return err
+		}
+		answer, err := conn.ask(ctx, method, body)
+		if errors.Is(err, errConnectionOld) {
+			continue // it was replaced since we have it: nothing was asked
+		}
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(answer, out)
 	}
-	answer, err := conn.ask(ctx, method, body)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(answer, out)
 }
 
 func (c *callClient) connect(ctx context.Context, id, addr string) (*callConn, error) {
@@ -152,23 +157,27 @@ func (c *callClient) connect(ctx context.Context, id, addr string) (*callConn, e
 	c.mu.Lock()
 	conn := c.conns[key]
 	c.mu.Unlock()
-	if conn != nil && !conn.broken() {
+	if conn != nil && conn.usable() {
 		return conn, nil
 	}
+	life := c.guard.ring.lifespan(c.guard.longest)
 	raw, err := dialMember(ctx, c.guard, protoCalls, id, addr)
 	if err != nil {
 		return nil, err
 	}
-	fresh := newCallConn(raw)
+	fresh := newCallConn(raw, life)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shut {
 		raw.Close()
 		return nil, net.ErrClosed
 	}
-	if other := c.conns[key]; other != nil && other != conn && !other.broken() {
+	if other := c.conns[key]; other != nil && other != conn && other.usable() {
 		raw.Close() // another caller was faster
 		return other, nil
+	}
+	if conn != nil {
+		conn.retire()
 	}
 	c.conns[key] = fresh
 	go fresh.read()
@@ -192,31 +201,52 @@ type callConn struct {
 	conn net.Conn
 	w    *frameWriter
 	done chan struct{} // closed when nothing more is read
+	life lifespan
 
 	mu      sync.Mutex
 	err     error // why it is broken
+	retired bool  // closed as soon as nothing waits
 	last    uint64
 	waiting map[uint64]chan frame
 }
 
-func newCallConn(conn net.Conn) *callConn {
+func newCallConn(conn net.Conn, life lifespan) *callConn {
 	return &callConn{
 		conn:    conn,
+		life:    life,
 		w:       &frameWriter{w: bufio.NewWriter(conn)},
 		done:    make(chan struct{}),
 		waiting: map[uint64]chan frame{},
 	}
 }
 
-func (c *callConn) broken() bool {
+// usable says whether a call may use it: it works, and is not too old.
+func (c *callConn) usable() bool {
+	if c.life.over() {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.err != nil
+	return c.err == nil
+}
+
+// retire lets those who wait have their answers, and closes it then.
+func (c *callConn) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retired = true
+	if len(c.waiting) == 0 {
+		c.conn.Close()
+	}
 }
 
 func (c *callConn) ask(ctx context.Context, method string, args []byte) ([]byte, error) {
 	ch := make(chan frame, 1)
 	c.mu.Lock()
+	if c.retired {
+		c.mu.Unlock()
+		return nil, errConnectionOld
+	}
 	if c.err != nil {
 		c.mu.Unlock()
 		return nil, c.err
@@ -249,6 +279,9 @@ func (c *callConn) forget(id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiting, id)
+	if c.retired && len(c.waiting) == 0 {
+		c.conn.Close()
+	}
 }
 
 // read hands out answers until the connection ends.
@@ -264,6 +297,9 @@ func (c *callConn) read() {
 		c.mu.Lock()
 		ch := c.waiting[f.id]
 		delete(c.waiting, f.id)
+		if c.retired && len(c.waiting) == 0 {
+			c.conn.Close()
+		}
 		c.mu.Unlock()
 		if ch != nil {
 			ch <- f

@@ -67,6 +67,8 @@ type Options struct {
 
 	Limits Limits
 	Timing Timing
+
+	wall func() time.Time // this machine's clock, for certificates; tests have others
 }
 
 // Limits bound what waits and what is kept. Zero values take the defaults.
@@ -97,6 +99,8 @@ type Timing struct {
 	Housekeep   time.Duration // between looks at checkpoint and membership; default 500 ms
 	Handover    time.Duration // longest wait for another leader when closing; default 2 s
 	Watchdog    time.Duration // a log append that takes longer ends the process; default 5 s
+	CertLife    time.Duration // of a member's certificate, which is renewed after two thirds of it; default 90 days
+	Reconnect   time.Duration // longest life of a connection between members; default 1 h
 }
 
 func (o Options) withDefaults() Options {
@@ -115,6 +119,9 @@ func (o Options) withDefaults() Options {
 			log.Error("stopping at once, the data is as of the last acknowledged write", "reason", reason)
 			os.Exit(1)
 		}
+	}
+	if o.wall == nil {
+		o.wall = time.Now
 	}
 	o.Limits = o.Limits.withDefaults()
 	o.Timing = o.Timing.withDefaults()
@@ -146,6 +153,8 @@ func (t Timing) withDefaults() Timing {
 	orDefault(&t.Housekeep, 500*time.Millisecond)
 	orDefault(&t.Handover, 2*time.Second)
 	orDefault(&t.Watchdog, 5*time.Second)
+	orDefault(&t.CertLife, 90*24*time.Hour)
+	orDefault(&t.Reconnect, time.Hour)
 	return t
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func initGroup(ctx context.Context, opts Options, then func(*Node) error) (Forme
 	if err := id.write(opts.Dir); err != nil {
 		return Formed{}, err
 	}
-	ca, err := formCredentials(opts.Dir, id)
+	ca, err := formCredentials(opts, id)
 	if err != nil {
 		return Formed{}, err
 	}
@@ -129,8 +130,9 @@ func chooseAddress(opts Options) (string, error) {
 	return net.JoinHostPort(host, portText), err
 }
 
-func formCredentials(dir string, id Identity) (*authority, error) {
-	ca, err := newAuthority(id.ClusterID)
+func formCredentials(opts Options, id Identity) (*authority, error) {
+	clocks := []time.Time{opts.wall()}
+	ca, err := newAuthority(id.ClusterID, validFor(caLife, clocks))
 	if err != nil {
 		return nil, err
 	}
@@ -138,11 +140,15 @@ func formCredentials(dir string, id Identity) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := ca.sign(csr, id.ClusterID, id.NodeID)
+	der, err := ca.sign(csr, id.ClusterID, id.NodeID, validFor(opts.Timing.CertLife, clocks))
 	if err != nil {
 		return nil, err
 	}
-	return ca, storeCredentials(dir, ca.cert.Raw, cert, key)
+	cert, err := memberKeyPair(der, key)
+	if err != nil {
+		return nil, err
+	}
+	return ca, newCredentials(1, []*x509.Certificate{ca.cert}, cert).store(opts.Dir)
 }
 
 // formState runs the new member once, to write what every group begins with.
@@ -183,7 +189,7 @@ func formState(ctx context.Context, opts Options, id Identity, ca *authority, th
 // writeFirst writes what a group begins with: its epoch, the key of visitor
 // tokens, the hash of the setup token, the authority's key, a join token.
 func (n *Node) writeFirst(ctx context.Context, ca *authority, t token, setup string) error {
-	keyPEM, err := ca.keyPEM()
+	doc, err := ca.doc()
 	if err != nil {
 		return err
 	}
@@ -192,6 +198,8 @@ func (n *Node) writeFirst(ctx context.Context, ca *authority, t token, setup str
 	if n.opt.Table.Find([]byte("SYSTEM.INIT")) != nil {
 		cmds = append(cmds, command.New("SYSTEM.INIT", randomText(8), newSecret(), hex.EncodeToString(setupHash[:])))
 	}
-	cmds = append(cmds, command.Args{[]byte("SET"), []byte(caKey), keyPEM})
-	return n.write(ctx, append(cmds, n.tokenCommands(t, tokenTTL)...)...)
+	if err := n.write(ctx, append(cmds, n.tokenCommands(t, tokenTTL)...)...); err != nil {
+		return err
+	}
+	return n.writeAuthorities(ctx, atRest(1, doc))
 }

@@ -31,6 +31,9 @@ func (n *Node) carry(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errConnectionOld) {
+			continue // at once: nothing is wrong
+		}
 		if r.leader != "" && !errors.Is(err, errRouteChanged) {
 			n.complain("the way to the leader broke", r.leader, err)
 		}
@@ -85,7 +88,8 @@ func (n *Node) carryHere(ctx context.Context) error {
 }
 
 // carryTo sends this member's requests to the leader.
-func (n *Node) carryTo(ctx context.Context, r route) error {
+func (n *Node) carryTo(ctx context.Context, r route) (err error) {
+	life := n.guard.ring.lifespan(n.guard.longest)
 	addr := n.book.find(r.leader)
 	if addr == "" {
 		addr = r.addr
@@ -96,6 +100,12 @@ func (n *Node) carryTo(ctx context.Context, r route) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer life.whenOver(ctx, cancel)()
+	defer func() {
+		if cause := context.Cause(ctx); errors.Is(cause, errConnectionOld) {
+			err = cause
+		}
+	}()
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()

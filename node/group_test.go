@@ -51,6 +51,13 @@ func table() *command.Table {
 			}
 			return command.Int(int64(len(args)/2 - 1)), nil
 		}},
+		{Name: "HSETNX", Arity: 4, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+			if _, ok, err := c.HGet(args[1], args[2]); err != nil || ok {
+				return command.Int(0), err
+			}
+			_, err := c.HSet(args[1], args[2], args[3])
+			return command.Int(1), err
+		}},
 		{Name: "HDEL", Arity: 3, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			ok, err := c.HDel(args[1], args[2])
 			return command.Bool(ok), err

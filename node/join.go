@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // Joining gets a new member its certificate, and nothing else: the group does
@@ -25,7 +24,6 @@ const (
 	joinLimit   = 64 << 10
 	joinTimeout = 15 * time.Second
 	joinsAtOnce = 8
-	caKey       = "secret:ca" // the authority's key, PEM
 )
 
 // joinRequest is what a new member sends once it knows the group by its
@@ -36,12 +34,16 @@ type joinRequest struct {
 	NodeID  string `json:"node_id"`
 	CSR     []byte `json:"csr"`     // DER
 	Version string `json:"version"` // of the program
+	// Renew asks for another certificate of a member that the group may have
+	// already: one that was away while its own ended or lost its authority.
+	Renew bool `json:"renew,omitempty"`
 }
 
 type joinAnswer struct {
 	ClusterID string            `json:"cluster_id"`
-	CA        []byte            `json:"ca"`   // DER
-	Cert      []byte            `json:"cert"` // DER
+	Trusted   [][]byte          `json:"trusted"`  // authorities, DER
+	Revision  uint64            `json:"revision"` // of the group's authorities
+	Cert      []byte            `json:"cert"`     // DER
 	Peers     map[string]string `json:"peers"`
 }
 
@@ -95,43 +97,86 @@ func joinInto(ctx context.Context, opts Options, server string, t token) (Identi
 	if id.Cluster, err = chooseAddress(opts); err != nil {
 		return Identity{}, err
 	}
-	key, csr, err := newMemberKey()
+	creds, answer, err := askForCertificate(ctx, server, t, joinRequest{NodeID: id.NodeID, Version: opts.Version})
 	if err != nil {
 		return Identity{}, err
 	}
-	answer, err := askToJoin(ctx, server, t, joinRequest{
-		TokenID: t.id, Secret: t.secret, NodeID: id.NodeID, CSR: csr, Version: opts.Version,
-	})
-	if err != nil {
-		return Identity{}, err
-	}
-	if err := answer.check(t, id.NodeID, key); err != nil {
-		return Identity{}, err
-	}
-	if err := storeCredentials(opts.Dir, answer.CA, answer.Cert, key); err != nil {
+	if err := creds.store(opts.Dir); err != nil {
 		return Identity{}, err
 	}
 	id.ClusterID, id.Peers = answer.ClusterID, answer.Peers
 	return id, id.write(opts.Dir) // last: without it the folder belongs to nobody
 }
 
+// RenewBy gets a member that is not running another certificate from the
+// group, as a new member gets its first: one that was away for so long that its
+// own has ended, or that the group has replaced its authority. server is the
+// cluster address of any member.
+func RenewBy(ctx context.Context, dir, server, tokenText string) (MemberCert, error) {
+	t, err := parseToken(tokenText)
+	if err != nil {
+		return MemberCert{}, err
+	}
+	id, err := Inspect(dir)
+	if err != nil {
+		return MemberCert{}, err
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return MemberCert{}, err
+	}
+	defer lock.Close()
+	creds, answer, err := askForCertificate(ctx, server, t, joinRequest{NodeID: id.NodeID, Renew: true})
+	if err != nil {
+		return MemberCert{}, err
+	}
+	if answer.ClusterID != id.ClusterID {
+		return MemberCert{}, fail(CodeWrongCluster, fmt.Sprintf("%s belongs to group %s, the token to group %s", dir, id.ClusterID, answer.ClusterID))
+	}
+	if err := creds.store(dir); err != nil {
+		return MemberCert{}, err
+	}
+	id.Peers = answer.Peers
+	return creds.describe(id.NodeID, Timing{}.withDefaults().CertLife), id.write(dir)
+}
+
+// askForCertificate has a new key signed by the group that the token names.
+func askForCertificate(ctx context.Context, server string, t token, req joinRequest) (*credentials, joinAnswer, error) {
+	key, csr, err := newMemberKey()
+	if err != nil {
+		return nil, joinAnswer{}, err
+	}
+	req.TokenID, req.Secret, req.CSR = t.id, t.secret, csr
+	answer, err := askToJoin(ctx, server, t, req)
+	if err != nil {
+		return nil, joinAnswer{}, err
+	}
+	cert, err := memberKeyPair(answer.Cert, key)
+	if err != nil {
+		return nil, joinAnswer{}, err
+	}
+	trusted, err := parseCertificates(answer.Trusted)
+	if err != nil {
+		return nil, joinAnswer{}, err
+	}
+	creds := newCredentials(answer.Revision, trusted, cert)
+	return creds, answer, creds.check(t, answer.ClusterID, req.NodeID)
+}
+
 // check refuses credentials that would not work.
-func (a joinAnswer) check(t token, nodeID string, key *ecdsa.PrivateKey) error {
-	if fingerprint(a.CA) != t.fingerprint {
+func (c *credentials) check(t token, clusterID, nodeID string) error {
+	if !c.trusts(t.fingerprint) {
 		return errWrongCA
 	}
-	cert, err := x509.ParseCertificate(a.Cert)
-	if err != nil {
-		return fmt.Errorf("reading the certificate from the group: %w", err)
-	}
-	cluster, node, err := memberOf(cert)
-	if err != nil || cluster != a.ClusterID || node != nodeID || !key.PublicKey.Equal(cert.PublicKey) {
+	cluster, node, err := memberOf(c.cert.Leaf)
+	key, ok := c.cert.PrivateKey.(*ecdsa.PrivateKey)
+	if err != nil || cluster != clusterID || node != nodeID || !ok || !key.PublicKey.Equal(c.cert.Leaf.PublicKey) || c.issuer == nil {
 		return fail(CodeInternal, "the group answered with a certificate for somebody else")
 	}
 	return nil
 }
 
-var errWrongCA = fail(CodeWrongCA, "the server is not of the group that the join token names; nothing was sent to it")
+var errWrongCA = fail(CodeWrongCA, "the server is not of the group that the join token names, or the group's authority was replaced since: make another token with token create; nothing was sent to it")
 
 // askToJoin sends the request to a member, after it has proved that it is of
 // the group that the token names.
@@ -141,6 +186,7 @@ func askToJoin(ctx context.Context, server string, t token, req joinRequest) (jo
 	d := tls.Dialer{Config: &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         []string{protoJoin},
+		ServerName:         t.fingerprint[:pinDigits] + pinSuffix,
 		InsecureSkipVerify: true, // there is no name to check, only the pinned authority
 		VerifyConnection:   t.pinned,
 	}}
@@ -186,7 +232,7 @@ func (t token) pinned(cs tls.ConnectionState) error {
 		roots := x509.NewCertPool()
 		roots.AddCert(ca)
 		if _, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots}); err != nil {
-			return fmt.Errorf("checking the server's certificate: %w", err)
+			return fmt.Errorf("checking the server's certificate (this machine's clock says %s): %w", date(time.Now()), err)
 		}
 		return nil
 	}
@@ -237,37 +283,24 @@ func (n *Node) answerJoin(ctx context.Context, body []byte) (joinAnswer, error) 
 	if err := n.checkToken(req.TokenID, req.Secret); err != nil {
 		return joinAnswer{}, err
 	}
-	if n.isRemoved(req.NodeID) || n.isMember(req.NodeID) {
+	switch {
+	case n.isRemoved(req.NodeID):
+		return joinAnswer{}, errRemoved(req.NodeID)
+	case !req.Renew && n.isMember(req.NodeID):
 		return joinAnswer{}, fail(CodeInvalid, "the node id is taken")
 	}
-	ca, err := n.authority()
+	a, ca, err := n.signing()
 	if err != nil {
 		return joinAnswer{}, err
 	}
-	cert, err := ca.sign(req.CSR, n.id.ClusterID, req.NodeID)
+	cert, err := ca.sign(req.CSR, n.id.ClusterID, req.NodeID, validFor(n.opt.Timing.CertLife, n.clocks()))
 	if err != nil {
 		return joinAnswer{}, fail(CodeInvalid, err.Error())
 	}
-	n.log.Info("let a new member in", "member", req.NodeID, "token", req.TokenID)
-	return joinAnswer{ClusterID: n.id.ClusterID, CA: ca.cert.Raw, Cert: cert, Peers: n.addresses()}, nil
-}
-
-// authority reads the group's authority from the replicated state.
-func (n *Node) authority() (*authority, error) {
-	var keyPEM []byte
-	err := n.View(func(tx *keyspace.Tx) error {
-		v, ok, err := tx.Get([]byte(caKey))
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fail(CodeInternal, "the group has no authority's key")
-		}
-		keyPEM = append(keyPEM, v...)
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	if req.Renew {
+		n.log.Info("gave a member another certificate", "member", req.NodeID, "token", req.TokenID)
+	} else {
+		n.log.Info("let a new member in", "member", req.NodeID, "token", req.TokenID)
 	}
-	return loadAuthority(n.guard.creds.ca, keyPEM)
+	return joinAnswer{ClusterID: n.id.ClusterID, Trusted: a.certs(), Revision: a.Revision, Cert: cert, Peers: n.addresses()}, nil
 }

@@ -38,6 +38,9 @@ const (
 	callState     = "state"
 	callOperate   = "operate"
 	callBroadcast = "broadcast"
+	callCert      = "cert"
+	callRenew     = "cert-renew"
+	callRotate    = "ca-rotate"
 )
 
 // memberInfo is a member's document in system:members.

@@ -15,6 +15,7 @@ type nodeMetrics struct {
 	checkpoint    *metrics.Histogram
 	readRounds    *metrics.Counter
 	readIndexes   *metrics.Counter
+	renewals      *metrics.Counter
 }
 
 func newMetrics(set *metrics.Set) *nodeMetrics {
@@ -28,6 +29,7 @@ func newMetrics(set *metrics.Set) *nodeMetrics {
 		checkpoint:    set.GetOrCreateHistogram("parlor_checkpoint_seconds"),
 		readRounds:    set.GetOrCreateCounter("parlor_read_rounds_total"),
 		readIndexes:   set.GetOrCreateCounter("parlor_read_indexes_total"),
+		renewals:      set.GetOrCreateCounter("parlor_certificate_renewals_total"),
 	}
 }
 
@@ -46,4 +48,14 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_disk_free_bytes", func() float64 { return float64(diskOf(n.opt.Dir).Free) })
 	gauge("parlor_table_bytes", func() float64 { return float64(n.db.Stats().FileBytes) })
 	gauge("parlor_table_free_pages", func() float64 { return float64(n.db.Stats().FreePages) })
+	gauge(`parlor_certificate_expiry_timestamp_seconds{use="cluster"}`, func() float64 {
+		return float64(n.guard.ring.creds().cert.Leaf.NotAfter.Unix())
+	})
+	gauge("parlor_ca_expiry_timestamp_seconds", func() float64 {
+		if ca := n.guard.ring.creds().issuer; ca != nil {
+			return float64(ca.NotAfter.Unix())
+		}
+		return 0
+	})
+	gauge("parlor_ca_trusted", func() float64 { return float64(len(n.guard.ring.creds().trusted)) })
 }

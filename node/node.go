@@ -59,6 +59,8 @@ type Node struct {
 	readTime     *readTime
 	changing     sync.Mutex // one change of the membership at a time
 	restoring    sync.Mutex // one restore at a time
+	renewing     sync.Mutex // one change of the credentials at a time
+	rotation     sync.Mutex // one step of replacing the authority at a time
 	joins        chan struct{}
 	announce     chan struct{}
 
@@ -137,7 +139,10 @@ func open(opts Options, id Identity) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.guard = &guard{clusterID: id.ClusterID, creds: creds, removed: n.isRemoved}
+	n.guard = &guard{
+		clusterID: id.ClusterID, ring: newKeyring(creds), removed: n.isRemoved,
+		clocks: n.clocks, longest: opts.Timing.Reconnect, mint: n.mintFor,
+	}
 	cluster, self, err := memberOf(creds.cert.Leaf)
 	if err != nil || cluster != id.ClusterID || self != id.NodeID {
 		return nil, fail(CodeWrongCluster, "the certificate in "+filepath.Join(opts.Dir, pkiFolder)+" is not that of member "+id.NodeID+" of group "+id.ClusterID)
@@ -152,6 +157,9 @@ func open(opts Options, id Identity) (*Node, error) {
 	n.pending = newPending(id.origin(), boot, opts.Table, opts.Limits)
 	if err := n.machine.open(n); err != nil {
 		return nil, err
+	}
+	if err := n.keepCertificate(false); err != nil {
+		return nil, errors.Join(err, n.machine.close())
 	}
 	return n, nil
 }
@@ -198,9 +206,11 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.checkpointing(n.ctx) })
 	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.beating(n.ctx) })
+	n.background(func() { n.keepingCertificates(n.ctx) })
 	n.background(func() { n.wal.guard(n.ctx, n.opt.Timing.Watchdog, n.opt.Fatal) })
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)
+	n.RunAsLeader(n.rotating)
 	n.port.start() // last: those who connect are served at once
 	if n.onlyVoter() {
 		n.background(n.standAlone)
@@ -225,8 +235,11 @@ func (n *Node) openPort(ln net.Listener) {
 		callState:     n.answerState,
 		callOperate:   n.answerOperate,
 		callBroadcast: n.answerBroadcast,
+		callCert:      n.answerCert,
+		callRenew:     n.answerRenew,
+		callRotate:    n.answerRotate,
 	}}
-	n.port = newPort(ln, n.guard.server(), n.log)
+	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
 	n.port.serve[protoRaft] = n.streams.serve
 	n.port.serve[protoWrites] = n.serveWrites
 	n.port.serve[protoCalls] = answers.serve

@@ -23,9 +23,10 @@ type port struct {
 	ln     net.Listener
 	tls    *tls.Config
 	log    *slog.Logger
-	serve  map[string]func(*tls.Conn) // by ALPN protocol; returns when the connection is done with
+	serve  map[string]func(*tls.Conn)      // by ALPN protocol; returns when the connection is done with
+	still  func(tls.ConnectionState) error // would the peer be let in now?
 	mu     sync.Mutex
-	conns  map[net.Conn]string // open connections and their protocol, "" before the handshake
+	conns  map[net.Conn]*tls.Conn // open connections; nil before the handshake
 	closed bool
 	wg     sync.WaitGroup
 }
@@ -39,8 +40,8 @@ func listen(addr string) (net.Listener, error) {
 	return ln, nil
 }
 
-func newPort(ln net.Listener, cfg *tls.Config, log *slog.Logger) *port {
-	return &port{ln: ln, tls: cfg, log: log, serve: map[string]func(*tls.Conn){}, conns: map[net.Conn]string{}}
+func newPort(ln net.Listener, cfg *tls.Config, still func(tls.ConnectionState) error, log *slog.Logger) *port {
+	return &port{ln: ln, tls: cfg, still: still, log: log, serve: map[string]func(*tls.Conn){}, conns: map[net.Conn]*tls.Conn{}}
 }
 
 // run accepts until close.
@@ -93,7 +94,10 @@ func (p *port) handle(raw net.Conn) {
 	if serve == nil {
 		return
 	}
-	p.mark(raw, proto)
+	p.mark(raw, conn)
+	if p.still(conn.ConnectionState()) != nil { // changed during the handshake
+		return
+	}
 	serve(conn)
 }
 
@@ -103,15 +107,15 @@ func (p *port) add(c net.Conn) bool {
 	if p.closed {
 		return false
 	}
-	p.conns[c] = ""
+	p.conns[c] = nil
 	p.wg.Add(1)
 	return true
 }
 
-func (p *port) mark(c net.Conn, proto string) {
+func (p *port) mark(c net.Conn, secure *tls.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.conns[c] = proto
+	p.conns[c] = secure
 }
 
 func (p *port) drop(c net.Conn) {
@@ -129,10 +133,15 @@ func (p *port) isClosed() bool {
 
 // hangUp closes all connections of a protocol; their peers come again.
 func (p *port) hangUp(proto string) {
+	p.hangUpIf(func(cs tls.ConnectionState) bool { return cs.NegotiatedProtocol == proto })
+}
+
+// hangUpIf closes the connections of whose peers bad says so.
+func (p *port) hangUpIf(bad func(cs tls.ConnectionState) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for c, of := range p.conns {
-		if of == proto {
+	for c, secure := range p.conns {
+		if secure != nil && bad(secure.ConnectionState()) {
 			c.Close()
 		}
 	}

@@ -18,7 +18,7 @@ func TestAHealthCheckIsNoNews(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log bytes.Buffer // read only after the port is done with the connection
-		p := newPort(ln, &tls.Config{}, slog.New(slog.NewTextHandler(&log, nil)))
+		p := newPort(ln, &tls.Config{}, nil, slog.New(slog.NewTextHandler(&log, nil)))
 		ours, theirs := net.Pipe()
 		if !p.add(theirs) {
 			t.Fatal("the port is closed")

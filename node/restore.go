@@ -42,9 +42,9 @@ const (
 )
 
 // What a group is by itself is not restored: who belongs to it, who was taken
-// out, the authority's key, the join tokens. docs/keyspace.md has them.
+// out, the authorities' keys, the join tokens. docs/keyspace.md has them.
 var (
-	groupKeys     = []string{caKey, membersKey, removedKey}
+	groupKeys     = []string{authoritiesKey, firstCAKey, membersKey, removedKey}
 	groupPrefixes = []string{tokenKey}
 )
 

@@ -83,6 +83,8 @@ type Token struct {
 	ID        string `json:"id"`
 	CreatedAt int64  `json:"created_at"` // ms since 1970
 	ExpiresAt int64  `json:"expires_at"` // ms since 1970
+
+	authority string // fingerprint of the one that it pins; empty in tokens of the first versions
 }
 
 // CreateToken makes a join token that works for ttl (0: an hour; at most 30
@@ -94,7 +96,11 @@ func (n *Node) CreateToken(ctx context.Context, ttl time.Duration) (text string,
 	if ttl < time.Second || ttl > tokenTTLMax {
 		return "", fail(CodeInvalid, "a join token lives from one second to 30 days")
 	}
-	t := newToken(fingerprint(n.guard.creds.ca.Raw))
+	a, _, err := n.signing()
+	if err != nil {
+		return "", err
+	}
+	t := newToken(a.Target) // it is to work still when a rotation is done
 	return t.String(), n.write(ctx, n.tokenCommands(t, ttl)...)
 }
 
@@ -102,7 +108,7 @@ func (n *Node) tokenCommands(t token, ttl time.Duration) []command.Args {
 	now := n.readClock()
 	expires := strconv.FormatInt(now+ttl.Milliseconds(), 10)
 	cmds := []command.Args{command.New("HSET", tokenKey+t.id,
-		"hash", hashSecret(t.secret), "created_at", strconv.FormatInt(now, 10), "expires_at", expires)}
+		"hash", hashSecret(t.secret), "created_at", strconv.FormatInt(now, 10), "expires_at", expires, "ca", t.fingerprint)}
 	if n.opt.Table.Find([]byte("PEXPIREAT")) != nil {
 		// Somebody who comes late is told so for a while, then it is forgotten.
 		forget := strconv.FormatInt(now+2*ttl.Milliseconds(), 10)
@@ -148,6 +154,8 @@ func readToken(tx *keyspace.Tx, id string) (t Token, hash string, err error) {
 			t.CreatedAt, _ = strconv.ParseInt(string(value), 10, 64)
 		case "expires_at":
 			t.ExpiresAt, _ = strconv.ParseInt(string(value), 10, 64)
+		case "ca":
+			t.authority = string(value)
 		}
 		return true
 	})

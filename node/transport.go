@@ -93,7 +93,8 @@ func (s *raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (n
 		return nil, errors.New("the member is stopping")
 	default:
 	}
-	return dialMember(ctx, s.guard, protoRaft, id, addr)
+	dial := func(ctx context.Context) (net.Conn, error) { return dialMember(ctx, s.guard, protoRaft, id, addr) }
+	return newRenewed(ctx, dial, func() lifespan { return s.guard.ring.lifespan(s.guard.longest) })
 }
 
 // addressBook knows where members are. What a member says of itself counts

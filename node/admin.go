@@ -110,6 +110,7 @@ func (n *Node) adminHandler() http.Handler {
 		}
 		return struct{}{}, n.Operate(r.Context(), op)
 	})
+	n.certRoutes(handle)
 	handle("POST /checkpoint", func(*http.Request) (any, error) {
 		n.checkpoint()
 		return struct{}{}, nil

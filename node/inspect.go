@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -43,36 +44,37 @@ func VerifyBackup(r io.Reader, tmp string) (m Manifest, sum string, c Contents, 
 	if err := s.check(); err != nil {
 		return m, "", c, err
 	}
-	return s.manifest, sum, contentsOf(s.db), nil
+	err = s.db.View(func(rows storage.Reader, st storage.State) error {
+		c = contentsOf(rows, st)
+		return nil
+	})
+	return s.manifest, sum, c, err
 }
 
 // prefixesMax is how many prefixes are counted one by one; the rest is "…".
 const prefixesMax = 50
 
-func contentsOf(db *storage.DB) Contents {
+func contentsOf(rows storage.Reader, st storage.State) Contents {
 	c := Contents{Types: map[string]int64{}, Prefixes: map[string]int64{}}
-	_ = db.View(func(rows storage.Reader, st storage.State) error {
-		tx := keyspace.NewReader(rows, st.Clock)
-		for number := range keyspace.Databases {
-			tx.Select(uint8(number))
-			keys, expires := tx.KeyCount()
-			c.Keys += keys
-			c.Expiring += expires
-			tx.EachKey(nil, func(key []byte, typ keyspace.Type) bool {
-				c.Types[typ.String()]++
-				prefix, _, found := strings.Cut(string(key), ":")
-				if !found {
-					prefix = ""
-				}
-				if _, known := c.Prefixes[prefix]; !known && len(c.Prefixes) >= prefixesMax {
-					prefix = "…"
-				}
-				c.Prefixes[prefix]++
-				return true
-			})
-		}
-		return nil
-	})
+	tx := keyspace.NewReader(rows, st.Clock)
+	for number := range keyspace.Databases {
+		tx.Select(uint8(number))
+		keys, expires := tx.KeyCount()
+		c.Keys += keys
+		c.Expiring += expires
+		tx.EachKey(nil, func(key []byte, typ keyspace.Type) bool {
+			c.Types[typ.String()]++
+			prefix, _, found := strings.Cut(string(key), ":")
+			if !found {
+				prefix = ""
+			}
+			if _, known := c.Prefixes[prefix]; !known && len(c.Prefixes) >= prefixesMax {
+				prefix = "…"
+			}
+			c.Prefixes[prefix]++
+			return true
+		})
+	}
 	return c
 }
 
@@ -95,9 +97,10 @@ type FolderMember struct {
 	Voter   bool   `json:"voter"`
 }
 
-// InspectFolder looks at the table in a data folder. With verify, it reads and
-// checks every row. What the log holds beyond the table's last checkpoint is
-// not in it. The error has the code LOCKED if the member runs.
+// InspectFolder looks at the table in a data folder, and changes nothing. With
+// verify, it reads and checks every row. What the log holds beyond the table's
+// last checkpoint is not in it. The error has the code LOCKED if the member
+// runs, DAMAGED if something is wrong with the table.
 func InspectFolder(dir string, verify bool) (f Folder, err error) {
 	if f.Identity, err = Inspect(dir); err != nil {
 		return f, err
@@ -107,35 +110,48 @@ func InspectFolder(dir string, verify bool) (f Folder, err error) {
 		return f, err
 	}
 	defer lock.Close()
-	db, err := storage.Open(filepath.Join(dir, tableFolder), storage.Options{ClusterID: f.ClusterID, Fatal: func(error) {}})
+	table := filepath.Join(dir, tableFolder)
+	s, err := storage.Inspect(table)
 	if err != nil {
 		return f, fail(CodeDamaged, "the table cannot be opened: "+err.Error())
 	}
-	defer db.Close()
-	st, m := db.Checkpointed()
-	f.Index, f.Term, f.Clock, f.StateHash = st.Index, st.Term, st.Clock, hashText(st.Hash)
-	f.DataBytes = db.Stats().FileBytes
-	for _, s := range configurationOf(m).Servers {
+	f.Index, f.Term, f.Clock, f.StateHash = s.State.Index, s.State.Term, s.State.Clock, hashText(s.State.Hash)
+	f.DataBytes = s.FileBytes
+	for _, s := range configurationOf(s.Meta.Config).Servers {
 		f.Members = append(f.Members, FolderMember{ID: string(s.ID), Cluster: string(s.Address), Voter: s.Suffrage == raft.Voter})
 	}
 	if !verify {
 		return f, nil
 	}
-	err = db.View(func(rows storage.Reader, st storage.State) error { return raftfsm.Verify(rows, st) })
-	if err != nil {
-		return f, fail(CodeDamaged, "the table is damaged: "+err.Error())
+	c, r, err := checkTable(table, nil)
+	if err == nil && len(r.Damage) > 0 {
+		err = fail(CodeDamaged, "the table is damaged: "+errors.Join(r.Damage...).Error())
 	}
-	c := contentsOf(db)
-	f.Contents = &c
-	return f, nil
+	f.Contents = c
+	return f, err
 }
 
-// configurationOf is who belonged to the group at a checkpoint; nobody, if it
-// cannot be read.
-func configurationOf(m storage.Meta) (c raft.Configuration) {
-	if len(m.Config) == 0 {
+// checkTable reads all of a table that nobody uses.
+func checkTable(table string, progress func(rows int64)) (c *Contents, r *storage.CheckReport, err error) {
+	r, err = storage.Check(table, storage.CheckOptions{Progress: progress, Verify: func(rows storage.Reader, st storage.State) error {
+		if err := raftfsm.Verify(rows, st); err != nil {
+			return err
+		}
+		found := contentsOf(rows, st)
+		c = &found
+		return nil
+	}})
+	if err != nil {
+		return nil, nil, fail(CodeDamaged, "the table cannot be read: "+err.Error())
+	}
+	return c, r, nil
+}
+
+// configurationOf decodes who belongs to a group; nobody, if it cannot be read.
+func configurationOf(encoded []byte) (c raft.Configuration) {
+	if len(encoded) == 0 {
 		return c
 	}
 	defer func() { _ = recover() }() // raft panics at what it cannot decode
-	return raft.DecodeConfiguration(m.Config)
+	return raft.DecodeConfiguration(encoded)
 }

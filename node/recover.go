@@ -117,7 +117,7 @@ type logEnd struct {
 // replay carries out what the log holds beyond the table.
 func (n *Node) replay(broken *error) (logEnd, error) {
 	_, at := n.db.Checkpointed()
-	end := logEnd{index: at.Index, term: at.Term, servers: configurationOf(at).Servers}
+	end := logEnd{index: at.Index, term: at.Term, servers: configurationOf(at.Config).Servers}
 	last, err := n.logs.LastIndex()
 	if err != nil {
 		return end, err
@@ -128,7 +128,7 @@ func (n *Node) replay(broken *error) (logEnd, error) {
 			return end, fmt.Errorf("reading log entry %d: %w", index, err)
 		}
 		if l.Type == raft.LogConfiguration {
-			end.servers = configurationOf(storage.Meta{Config: l.Data}).Servers
+			end.servers = configurationOf(l.Data).Servers
 		}
 		if l.Type == raft.LogCommand || l.Type == raft.LogConfiguration {
 			n.fsm.Apply(l)

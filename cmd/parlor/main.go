@@ -90,6 +90,8 @@ environment over the file.`,
 		snapshotCommand(),
 		recoverCommand(),
 		resetCommand(),
+		storageCommand(),
+		logCommand(),
 		demoCommand(),
 		benchCommand(),
 	)

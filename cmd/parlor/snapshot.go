@@ -150,6 +150,9 @@ func printContents(out io.Writer, c *node.Contents) {
 			if counted.what == "names" && name != "…" {
 				shown += ":"
 			}
+			if name == "" {
+				shown = "(none)"
+			}
 			parts = append(parts, fmt.Sprintf("%s %d", shown, counted.counts[name]))
 		}
 		_, _ = fmt.Fprintf(out, "%-8s %s\n", counted.what, strings.Join(parts, "   "))

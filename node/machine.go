@@ -38,7 +38,7 @@ func (m *machine) open(n *Node) (err error) {
 		}
 	}()
 	m.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
-		ClusterID: n.id.ClusterID, Fatal: n.opt.Fatal, Logger: n.log,
+		ClusterID: n.id.ClusterID, Fatal: n.opt.Fatal, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the table: %w", err)

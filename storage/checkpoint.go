@@ -35,12 +35,10 @@ type Checkpoint struct {
 func (db *DB) Freeze() (*Checkpoint, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	switch {
-	case db.closed:
-		return nil, ErrClosed
-	case db.failed != nil:
-		return nil, db.failed
-	case db.frozen != nil:
+	if err := db.unusable(); err != nil {
+		return nil, err
+	}
+	if db.frozen != nil {
 		return nil, ErrCheckpointOpen
 	}
 	db.frozen, db.active, db.copied = db.active, db.active.next(), nil
@@ -59,7 +57,7 @@ func (c *Checkpoint) Stale() bool {
 
 // Write writes the checkpoint, under m, to the data file: all of it, or
 // nothing, durable when Write returns. It may run while batches are applied
-// to the table.
+// to the table, and takes its time: see Options.OverlayBudget.
 func (c *Checkpoint) Write(m Meta) error {
 	db := c.db
 	db.disk.Lock()
@@ -68,19 +66,20 @@ func (c *Checkpoint) Write(m Meta) error {
 		return err
 	}
 	started := time.Now()
-	done := db.watch("writing a checkpoint", db.opt.CommitTimeout)
-	err := db.file.bolt.Update(func(tx *bbolt.Tx) error { return c.writeRows(tx, m) })
-	done()
-	if err != nil {
+	db.crash("checkpoint-begins")
+	w := &writing{db: db, file: db.file, rows: c.rows, state: c.state, meta: m}
+	if err := w.write(); errors.Is(err, ErrStale) {
+		return err
+	} else if err != nil {
 		return db.fatal(fmt.Errorf("writing checkpoint %d to %s: %w", m.Index, db.file.path, err))
 	}
-	fresh, err := db.file.begin()
-	if err != nil {
+	if err := c.publish(m); err != nil {
 		return db.fatal(err)
 	}
-	c.publish(fresh)
+	db.crash("checkpoint-published")
 	db.lastWrite.Store(int64(time.Since(started)))
 	db.checkpoints.Add(1)
+	db.considerCompaction()
 	return nil
 }
 
@@ -89,57 +88,37 @@ func (c *Checkpoint) writable(m Meta) error {
 	db := c.db
 	db.mu.RLock()
 	defer db.mu.RUnlock()
+	if err := db.unusable(); err != nil {
+		return err
+	}
 	switch {
-	case db.closed:
-		return ErrClosed
-	case db.failed != nil:
-		return db.failed
 	case c.epoch != db.epoch:
 		return ErrStale
 	case c.written || db.frozen != c.rows:
 		return errors.New("the checkpoint was written or released before")
 	case m.Index < c.state.Index:
 		return fmt.Errorf("a checkpoint of index %d cannot be filed under %d", c.state.Index, m.Index)
-	case m.Index < db.base.meta.Index:
-		return fmt.Errorf("checkpoint %d is older than checkpoint %d in the data file", m.Index, db.base.meta.Index)
+	case m.Index < db.saved.meta.Index:
+		return fmt.Errorf("checkpoint %d is older than checkpoint %d in the data file", m.Index, db.saved.meta.Index)
 	}
 	return nil
 }
 
-func (c *Checkpoint) writeRows(tx *bbolt.Tx, m Meta) error {
-	rows := tx.Bucket(bucketRows)
-	rows.FillPercent = fillPercent
-	var err error
-	c.rows.each(func(r row) bool {
-		if r.value == nil {
-			err = rows.Delete(r.key)
-		} else {
-			err = rows.Put(r.key, r.value)
-		}
-		return err == nil
-	})
-	if err != nil {
-		return err
-	}
-	removed, left, err := collectGarbage(rows, c.db.opt.GarbageBudget)
-	if err != nil {
-		return err
-	}
-	c.db.garbage.Add(uint64(removed))
-	c.db.garbageLeft.Store(left)
-	return putMeta(tx, c.state, m)
-}
-
 // publish lets readers see the rows in the data file instead of those frozen.
-func (c *Checkpoint) publish(fresh *base) {
+func (c *Checkpoint) publish(m Meta) error {
 	db := c.db
+	fresh, err := db.file.begin()
+	if err != nil {
+		return err
+	}
 	db.mu.Lock()
 	old := db.base
-	db.base, db.frozen = fresh, nil
+	db.base, db.frozen, db.saved = fresh, nil, saved{c.state, m}
 	c.written = true
 	db.account()
 	db.mu.Unlock()
 	old.release()
+	return nil
 }
 
 // Release ends the checkpoint. If it was not written, its rows go back to
@@ -162,4 +141,186 @@ func (c *Checkpoint) Release() {
 	whole.log += db.active.log
 	db.active, db.frozen, db.copied = whole, nil, nil
 	db.account()
+}
+
+// writing is a checkpoint on its way into the data file. Whoever uses it holds
+// disk.
+type writing struct {
+	db    *DB
+	file  *file
+	rows  *overlay
+	state State
+	meta  Meta
+
+	batch  []row // the rows of one transaction
+	memory []byte
+}
+
+// steps is what one transaction of a checkpoint or of a copy writes, about,
+// and one row at least.
+type steps struct {
+	rows  int
+	bytes int64
+}
+
+const (
+	stepRows  = 2048
+	stepBytes = 2 << 20
+)
+
+// write brings the checkpoint into the data file: in one transaction if it is
+// small, in many that a journal makes one act if not. ErrStale: a snapshot
+// that is to be installed does not want to wait.
+func (w *writing) write() error {
+	if most := w.db.opt.steps; w.rows.rows <= most.rows && w.rows.bytes <= most.bytes {
+		return w.writeAtOnce()
+	}
+	j := &journal{incarnation: w.db.base.incarnation, state: w.state, meta: w.meta, rows: w.rows}
+	if err := w.db.writeJournal(j); err != nil {
+		return err
+	}
+	return w.writeInSteps()
+}
+
+func (w *writing) writeAtOnce() error {
+	_ = w.collect(func([]row) error { return nil }) // in one piece
+	w.mirror(w.batch)
+	return w.update(func(tx *bbolt.Tx) error {
+		if err := w.put(tx, w.batch); err != nil {
+			return err
+		}
+		if err := w.collectGarbage(tx, w.db.opt.GarbageBudget); err != nil {
+			return err
+		}
+		return putMeta(tx, w.state, w.meta)
+	})
+}
+
+// writeInSteps needs a journal on disk. It may be done again after a crash.
+func (w *writing) writeInSteps() error {
+	db := w.db
+	err := w.collect(func(rows []row) error {
+		started := time.Now()
+		if db.installing.Load() > 0 {
+			return ErrStale
+		}
+		w.mirror(rows)
+		err := w.update(func(tx *bbolt.Tx) error {
+			if err := w.put(tx, rows); err != nil {
+				return err
+			}
+			return markWriting(tx, w.meta.Index)
+		})
+		db.crash("checkpoint-step")
+		db.pause(time.Since(started))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.stepGarbage(); err != nil {
+		return err
+	}
+	db.crash("checkpoint-rows-written")
+	err = w.update(func(tx *bbolt.Tx) error {
+		if err := markWriting(tx, 0); err != nil {
+			return err
+		}
+		return putMeta(tx, w.state, w.meta)
+	})
+	if err != nil {
+		return err
+	}
+	db.crash("checkpoint-committed")
+	return db.removeJournal()
+}
+
+// collect calls fn with the rows in pieces of one transaction each; w.batch
+// is the last of them.
+func (w *writing) collect(fn func(rows []row) error) error {
+	var err error
+	w.batch, err = inSteps(w.rows, w.db.opt.steps, w.batch, fn)
+	return err
+}
+
+// inSteps calls fn with the rows of an overlay, in order, so many at a time.
+// It gives the last of them, and keeps them in memory.
+func inSteps(rows *overlay, most steps, memory []row, fn func(rows []row) error) (last []row, err error) {
+	batch, size := memory[:0], int64(0)
+	rows.each(func(r row) bool {
+		if len(batch) > 0 && (len(batch) == most.rows || size+r.size() > most.bytes) {
+			err = fn(batch)
+			clear(batch)
+			batch, size = batch[:0], 0
+		}
+		batch = append(batch, r)
+		size += r.size()
+		return err == nil
+	})
+	if err == nil && len(batch) > 0 {
+		err = fn(batch)
+	}
+	return batch, err
+}
+
+func (w *writing) put(tx *bbolt.Tx, rows []row) error {
+	into := w.file.writer(tx, w.memory[:0])
+	for _, r := range rows {
+		if err := into.put(r.key, r.value); err != nil {
+			return err
+		}
+	}
+	w.memory = into.memory
+	return nil
+}
+
+// mirror writes rows to the copy that a compaction makes as well. If that
+// fails there will be no copy; the checkpoint goes on.
+func (w *writing) mirror(rows []row) {
+	c := w.db.copying
+	if c == nil {
+		return
+	}
+	if err := c.mirror(rows); err != nil {
+		w.db.opt.Logger.Warn("giving up to compact the data file", "err", err)
+		w.db.stopCopying()
+	}
+}
+
+// update runs one transaction of the data file.
+func (w *writing) update(fn func(tx *bbolt.Tx) error) (err error) {
+	done := w.db.watch("writing a checkpoint", w.db.opt.CommitTimeout)
+	defer done()
+	defer turnFault(&err)()
+	return w.file.bolt.Update(fn)
+}
+
+// stepGarbage removes rows of deleted objects in transactions of their own:
+// nobody sees these rows, so that a crash in between does no harm.
+func (w *writing) stepGarbage() error {
+	for left := w.db.opt.GarbageBudget; left > 0; left -= w.db.opt.steps.rows {
+		started := time.Now()
+		err := w.update(func(tx *bbolt.Tx) error { return w.collectGarbage(tx, min(left, w.db.opt.steps.rows)) })
+		if err != nil || !w.db.garbageLeft.Load() {
+			return err
+		}
+		w.db.pause(time.Since(started))
+	}
+	return nil
+}
+
+// collectGarbage does nothing during a compaction: the copy has the rows, and
+// may not yet have what names them.
+func (w *writing) collectGarbage(tx *bbolt.Tx, budget int) error {
+	if w.db.copying != nil {
+		return nil
+	}
+	rows := tx.Bucket(bucketRows)
+	removed, left, err := collectGarbage(rows, budget)
+	if err != nil {
+		return err
+	}
+	w.db.garbage.Add(uint64(removed))
+	w.db.garbageLeft.Store(left)
+	return nil
 }

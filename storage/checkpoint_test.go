@@ -274,7 +274,7 @@ func TestFileOfAnotherGroupOrVersionIsRefused(t *testing.T) {
 	db = openDB(t, dir, Options{}) // tools do not care
 	putFormat(t, db, formatVersion+1)
 	db.Close()
-	if _, err := Open(dir, Options{ClusterID: "one", MapSize: 1 << 30}); err == nil || !strings.Contains(err.Error(), "version 2") {
+	if _, err := Open(dir, Options{ClusterID: "one", MapSize: 1 << 30}); err == nil || !strings.Contains(err.Error(), "version 4") {
 		t.Errorf("a later version's file: %v", err)
 	}
 }

@@ -20,8 +20,11 @@ const (
 	lockName       = "LOCK"
 	creatingName   = "creating.tmp"
 	compactingName = "compacting.tmp"
-	incomingPrefix = "incoming-"
-	incomingSuffix = ".tmp"
+
+	journalName     = "checkpoint.journal"
+	journalTempName = "checkpoint.journal.tmp"
+	incomingPrefix  = "incoming-"
+	incomingSuffix  = ".tmp"
 )
 
 // Options of a DB. The zero value of each is a good choice.
@@ -44,12 +47,34 @@ type Options struct {
 	// CommitTimeout is how long the disk may take for a checkpoint before
 	// that counts as a storage error. 0: 60 s.
 	CommitTimeout time.Duration
+	// OverlayBudget is how many bytes of rows in memory the caller lets come
+	// together before it asks for a checkpoint. A checkpoint takes breaks, so
+	// that writes go on beside it: the fewer the nearer the rows written since
+	// come to the budget. 0: 64 MB.
+	OverlayBudget int64
+	// CompactBytes is how many bytes of free pages make the table compact its
+	// file while it is used, if they are more than half of it as well. 0:
+	// 256 MB; negative: never.
+	CompactBytes int64
+	// CompactRate limits how fast a compaction copies, in bytes per second.
+	// 0: 32 MB.
+	CompactRate int64
 	// Fatal is called with a storage error: what is in memory and what is on
 	// disk may no longer agree, so the process must end. It may return in
 	// tests; the DB then refuses to go on. nil: log it and exit with code 1.
 	Fatal func(error)
+	// Crash is for tests: it is called at each named point of whatever changes
+	// the files, and may copy them, or end the process. nil: nothing.
+	Crash func(point string)
 	// Logger; nil: slog.Default.
 	Logger *slog.Logger
+
+	// steps bounds transactions. Tests make them small.
+	steps steps
+	// light leaves it to the system when to write the data file to disk, and
+	// lets it grow a little at a time. Tests use it that make many tables and
+	// end no machine.
+	light bool
 }
 
 func (o Options) withDefaults() Options {
@@ -58,6 +83,13 @@ func (o Options) withDefaults() Options {
 	o.StreamStall = orDefault(o.StreamStall, 30*time.Second)
 	o.CommitTimeout = orDefault(o.CommitTimeout, 60*time.Second)
 	o.GarbageBudget = orDefault(o.GarbageBudget, 20_000)
+	o.steps.rows = orDefault(o.steps.rows, stepRows)
+	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
+	o.OverlayBudget = orDefault(o.OverlayBudget, 64<<20)
+	o.CompactRate = orDefault(o.CompactRate, 32<<20)
+	if o.CompactBytes == 0 {
+		o.CompactBytes = 256 << 20
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -71,7 +103,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func orDefault[T int | time.Duration](v, def T) T {
+func orDefault[T int | int64 | time.Duration](v, def T) T {
 	if v > 0 {
 		return v
 	}
@@ -93,14 +125,29 @@ type DB struct {
 	copied *overlay // copy of active that long readers share; nil after a change
 	epoch  uint64   // raised when the table is replaced by a snapshot
 	closed bool
-	failed error
+	failed atomic.Pointer[error]
 	batch  Batch
-	former []*file // replaced by snapshots, perhaps still read
+	former []*file // replaced, perhaps still read
+	saved  saved
 
-	// disk serialises what writes the data file. It is taken before mu.
-	disk sync.Mutex
+	// disk serialises what writes the data file. It is taken before mu, and
+	// held for as long as a checkpoint takes.
+	disk         sync.Mutex
+	copying      *rowCopy     // by a compaction; nil: none. This and the next two are guarded by disk
+	closing      bool         // no compaction begins any more
+	compactAfter time.Time    // … by itself before that
+	hasty        atomic.Int32 // how many wait for disk who should not wait long
+	installing   atomic.Int32 // … to install a snapshot
+
+	settled    chan struct{} // closed when what Open found unfinished is done
+	settleOnce sync.Once
+	work       sync.WaitGroup // goroutines of the table's own
+	compaction atomic.Bool    // one is under way
 
 	overlayBytes atomic.Int64
+	activeBytes  atomic.Int64 // of it, written since the last freeze
+	compactions  atomic.Uint64
+	compacted    atomic.Int64 // bytes freed by compactions
 	checkpoints  atomic.Uint64
 	garbage      atomic.Uint64
 	garbageLeft  atomic.Bool
@@ -111,9 +158,15 @@ type DB struct {
 	cancel context.CancelFunc
 }
 
+// saved is what a restart would find.
+type saved struct {
+	state State
+	meta  Meta
+}
+
 // Open opens the table in a folder, which it locks and creates if need be.
 func Open(dir string, opt Options) (*DB, error) {
-	db := &DB{dir: dir, opt: opt.withDefaults()}
+	db := &DB{dir: dir, opt: opt.withDefaults(), settled: make(chan struct{})}
 	db.batch.db = db
 	db.ctx, db.cancel = context.WithCancel(context.Background())
 	if err := db.open(); err != nil {
@@ -142,24 +195,59 @@ func (db *DB) open() error {
 			return err
 		}
 	}
-	f, err := openFile(path, db.opt.MapSize)
+	f, err := db.openFile(path)
 	if err != nil {
 		return err
 	}
 	b, err := f.begin()
-	if err == nil {
-		err = db.checkCluster(b)
-		if err != nil {
-			b.release()
-		}
-	}
 	if err != nil {
 		f.release()
 		return err
 	}
+	err = db.checkCluster(b)
+	var j *journal
+	if err == nil {
+		j, err = findJournal(db.dir, b)
+	}
+	if err == nil && j == nil {
+		err = db.removeJournal()
+	}
+	if err != nil {
+		b.release()
+		f.release()
+		return err
+	}
 	db.file = f
-	db.view = view{active: newOverlay(), base: b, state: b.state}
+	db.start(b, j)
 	return nil
+}
+
+// start makes the first view.
+func (db *DB) start(b *base, j *journal) {
+	db.view = view{active: newOverlay(), base: b, state: b.state}
+	db.saved = saved{b.state, b.meta}
+	if j == nil {
+		db.settle()
+		return
+	}
+	// A checkpoint was being written when the process ended. It is complete:
+	// its rows are in memory until they are all in the file.
+	db.frozen, db.state, db.saved = j.rows, j.state, saved{j.state, j.meta}
+	db.account()
+	db.work.Go(func() { db.finish(j) })
+}
+
+// openFile opens the data file, whose damage is the table's.
+func (db *DB) openFile(path string) (*file, error) {
+	f, err := openFile(path, db.opt.MapSize)
+	if err != nil {
+		return nil, err
+	}
+	f.damaged = db.damaged
+	if db.opt.light {
+		f.bolt.NoSync, f.bolt.AllocSize = true, 1<<15
+	}
+	return f, nil
 }
 
 func (db *DB) checkCluster(b *base) error {
@@ -190,7 +278,7 @@ func (db *DB) reap() error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		left := name == creatingName || name == compactingName ||
+		left := name == creatingName || name == compactingName || name == journalTempName ||
 			strings.HasPrefix(name, incomingPrefix) && strings.HasSuffix(name, incomingSuffix)
 		if !left {
 			continue
@@ -205,6 +293,12 @@ func (db *DB) reap() error {
 // Close closes the table after the last reader has gone; streams it breaks
 // off. What was not written by a checkpoint is lost, and is in the log.
 func (db *DB) Close() error {
+	db.hasty.Add(1) // and it stays
+	db.cancel()
+	db.disk.Lock()
+	db.closing = true
+	db.disk.Unlock()
+	db.work.Wait()
 	db.disk.Lock()
 	defer db.disk.Unlock()
 	db.mu.Lock()
@@ -216,7 +310,6 @@ func (db *DB) Close() error {
 	files, b := append(db.former, db.file), db.base
 	db.mu.Unlock()
 
-	db.cancel()
 	b.release()
 	db.file.release()
 	var err error
@@ -239,7 +332,7 @@ func (db *DB) State() State {
 func (db *DB) Checkpointed() (State, Meta) {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
-	return db.base.state, db.base.meta
+	return db.saved.state, db.saved.meta
 }
 
 // ClusterID is the group's id that the data file was made for.
@@ -256,6 +349,7 @@ func (db *DB) OverlayBytes() int64 { return db.overlayBytes.Load() }
 // account publishes OverlayBytes; the caller holds mu.
 func (db *DB) account() {
 	n := db.active.bytes + db.active.log
+	db.activeBytes.Store(n)
 	if db.frozen != nil {
 		n += db.frozen.bytes + db.frozen.log
 	}
@@ -277,6 +371,9 @@ type Stats struct {
 	GarbageCollected uint64        // rows of deleted objects removed since the start
 	GarbageLeft      bool          // the last checkpoint had no time for all of them
 	Epoch            uint64        // snapshots installed since the start
+	Compacting       bool          // the data file is being compacted
+	Compactions      uint64        // since the start
+	CompactedBytes   int64         // that they gave back to the file system
 }
 
 // Stats gives the figures of now.
@@ -291,6 +388,9 @@ func (db *DB) Stats() Stats {
 		GarbageCollected: db.garbage.Load(),
 		GarbageLeft:      db.garbageLeft.Load(),
 		Epoch:            db.epoch,
+		Compacting:       db.compaction.Load(),
+		Compactions:      db.compactions.Load(),
+		CompactedBytes:   db.compacted.Load(),
 	}
 	if db.frozen != nil {
 		s.OverlayRows += db.frozen.rows
@@ -307,13 +407,24 @@ func (db *DB) Stats() Stats {
 
 // fatal reports a storage error and makes the DB refuse further changes.
 func (db *DB) fatal(err error) error {
-	db.mu.Lock()
-	if db.failed == nil {
-		db.failed = err
-	}
-	db.mu.Unlock()
+	db.failed.CompareAndSwap(nil, &err)
 	db.opt.Fatal(err)
 	return err
+}
+
+// damaged reports a row that is not what was written. It does not return: who
+// asked for the row has no use for another.
+func (db *DB) damaged(err error) {
+	err = fmt.Errorf("data file %s is damaged: %w; restore a backup, or remove this member and let it join anew",
+		filepath.Join(db.dir, dataName), err)
+	panic(db.fatal(err))
+}
+
+// crash names a point at which tests end the process.
+func (db *DB) crash(point string) {
+	if db.opt.Crash != nil {
+		db.opt.Crash(point)
+	}
 }
 
 // watch ends the process if what it watches takes too long: a disk that hangs

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 
 // formatVersion is the version of the data file's layout. A file of a later
 // version is refused.
-const formatVersion = 2
+const formatVersion = 3
 
 // Names in the data file.
 var (
@@ -28,6 +29,8 @@ var (
 	metaCluster = []byte("cluster") // Options.ClusterID
 	metaState   = []byte("state")   // State
 	metaLog     = []byte("log")     // Meta
+	metaSelf    = []byte("self")    // incarnation, see journal.go
+	metaWriting = []byte("writing") // 8 bytes: index of the checkpoint that is here in part
 )
 
 const (
@@ -54,9 +57,11 @@ type file struct {
 	bolt *bbolt.DB
 	path string
 	size int64 // of the map
-	refs atomic.Int32
-	done chan struct{} // closed with the file
-	err  error         // of closing; after done
+	// damaged is told when a row is not what was written. It does not return.
+	damaged func(error)
+	refs    atomic.Int32
+	done    chan struct{} // closed with the file
+	err     error         // of closing; after done
 }
 
 // base is a read transaction of a data file, shared by all readers of one
@@ -64,10 +69,13 @@ type file struct {
 type base struct {
 	file  *file
 	tx    *bbolt.Tx
-	rows  *bbolt.Bucket
+	rows  *fileRows
 	meta  Meta
 	state State
 	refs  atomic.Int32
+
+	incarnation [incarnationSize]byte
+	writing     uint64 // index of a checkpoint that is in the file in part; 0: none
 }
 
 // openFile opens a data file that exists. With want 0 only as much is mapped
@@ -82,9 +90,7 @@ func openFile(path string, want int64) (*file, error) {
 	for {
 		b, err := bbolt.Open(path, 0o600, boltOptions(size))
 		if err == nil {
-			f := &file{bolt: b, path: path, size: size, done: make(chan struct{})}
-			f.refs.Store(1)
-			return f, nil
+			return newFile(b, path, size), nil
 		}
 		// The address space may be limited (ulimit -v): make do with less.
 		if !errors.Is(err, syscall.ENOMEM) || size == least {
@@ -92,6 +98,13 @@ func openFile(path string, want int64) (*file, error) {
 		}
 		size = max(size/2, least)
 	}
+}
+
+func newFile(b *bbolt.DB, path string, size int64) *file {
+	f := &file{bolt: b, path: path, size: size, done: make(chan struct{})}
+	f.damaged = func(err error) { panic(fmt.Errorf("data file %s is damaged: %w", path, err)) }
+	f.refs.Store(1)
+	return f
 }
 
 // boltOptions: the map is far larger than the file, because a write
@@ -155,7 +168,34 @@ func initFile(tx *bbolt.Tx, clusterID string) error {
 	if err := meta.Put(metaCluster, []byte(clusterID)); err != nil {
 		return err
 	}
+	if err := reincarnate(tx); err != nil {
+		return err
+	}
 	return putMeta(tx, State{}, Meta{})
+}
+
+// reincarnate makes a data file another one than the one it was copied from.
+func reincarnate(tx *bbolt.Tx) error {
+	var id [incarnationSize]byte
+	_, _ = rand.Read(id[:]) // it never fails
+	return tx.Bucket(bucketMeta).Put(metaSelf, id[:])
+}
+
+// markWriting says in the data file that part of checkpoint index is there,
+// or, with 0, that all is.
+func markWriting(tx *bbolt.Tx, index uint64) error {
+	bucket := tx.Bucket(bucketMeta)
+	if index == 0 {
+		return bucket.Delete(metaWriting)
+	}
+	return bucket.Put(metaWriting, binary.BigEndian.AppendUint64(nil, index))
+}
+
+// writer gives a writer of the rows, with memory to use for their values.
+func (f *file) writer(tx *bbolt.Tx, memory []byte) *rowWriter {
+	rows := tx.Bucket(bucketRows)
+	rows.FillPercent = fillPercent
+	return &rowWriter{bucket: rows, memory: memory}
 }
 
 // replaceFile puts the file tmp, whose contents are on disk, in the place of
@@ -185,17 +225,34 @@ func (f *file) begin() (*base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading data file %s: %w", f.path, err)
 	}
-	b := &base{file: f, tx: tx, rows: tx.Bucket(bucketRows)}
-	if b.state, b.meta, err = readMeta(tx); err == nil && b.rows == nil {
-		err = errors.New("no rows bucket")
-	}
-	if err != nil {
+	b := &base{file: f, tx: tx}
+	if err := b.read(); err != nil {
 		_ = tx.Rollback()
 		return nil, fmt.Errorf("reading data file %s: %w", f.path, err)
 	}
 	b.refs.Store(1)
 	f.refs.Add(1)
 	return b, nil
+}
+
+// read takes in what the file says of itself.
+func (b *base) read() (err error) {
+	if b.state, b.meta, err = readMeta(b.tx); err != nil {
+		return err
+	}
+	bucket := b.tx.Bucket(bucketRows)
+	if bucket == nil {
+		return errors.New("no rows bucket")
+	}
+	b.rows = &fileRows{bucket: bucket, damaged: b.file.damaged}
+	meta := b.tx.Bucket(bucketMeta)
+	copy(b.incarnation[:], meta.Get(metaSelf))
+	if v := meta.Get(metaWriting); len(v) == 8 {
+		b.writing = binary.BigEndian.Uint64(v)
+	} else if v != nil {
+		return fmt.Errorf("the mark of a checkpoint that is written is %d bytes instead of 8", len(v))
+	}
+	return nil
 }
 
 func readMeta(tx *bbolt.Tx) (s State, m Meta, err error) {

@@ -32,7 +32,10 @@ func collectGarbage(rows *bbolt.Bucket, budget int) (removed int, more bool, err
 		remove func(rows *bbolt.Bucket, id, prefixes []byte, limit int) (int, error)
 	}{{garbagePrefix, removeObject}, {leftPrefix, removeRoom}} {
 		for removed < budget {
-			key, prefixes := firstGarbage(rows, kind.prefix)
+			key, prefixes, err := firstGarbage(rows, kind.prefix)
+			if err != nil {
+				return removed, true, err
+			}
 			if key == nil {
 				break
 			}
@@ -48,21 +51,24 @@ func collectGarbage(rows *bbolt.Bucket, budget int) (removed int, more bool, err
 				return removed, true, err
 			}
 		}
-		if key, _ := firstGarbage(rows, kind.prefix); key != nil {
-			more = true
+		key, _, err := firstGarbage(rows, kind.prefix)
+		if err != nil {
+			return removed, true, err
 		}
+		more = more || key != nil
 	}
 	return removed, more, nil
 }
 
 // firstGarbage gives copies of the first row that names garbage of a kind, or
 // nil.
-func firstGarbage(rows *bbolt.Bucket, prefix byte) (key, prefixes []byte) {
-	k, v := rows.Cursor().Seek([]byte{prefix})
+func firstGarbage(rows *bbolt.Bucket, prefix byte) (key, prefixes []byte, err error) {
+	k, stored := rows.Cursor().Seek([]byte{prefix})
 	if len(k) == 0 || k[0] != prefix {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return bytes.Clone(k), bytes.Clone(v)
+	v, err := unsealed(k, stored)
+	return bytes.Clone(k), bytes.Clone(v), err
 }
 
 // removeRoom removes at most limit rows of a room that was left, and of the
@@ -90,7 +96,11 @@ func removeSome(rows *bbolt.Bucket, prefix []byte, objects bool, limit int) (rem
 	type row struct{ key, value []byte }
 	var found []row
 	c := rows.Cursor()
-	for k, v := c.Seek(prefix); len(found) < min(limit, some) && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+	for k, stored := c.Seek(prefix); len(found) < min(limit, some) && bytes.HasPrefix(k, prefix); k, stored = c.Next() {
+		v, err := unsealed(k, stored)
+		if err != nil {
+			return 0, false, err
+		}
 		found = append(found, row{bytes.Clone(k), bytes.Clone(v)})
 	}
 	for _, r := range found {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -90,6 +91,7 @@ func (in *Incoming) Finish(m *Meta) error {
 	if err := in.refile(m); err != nil {
 		return fmt.Errorf("received snapshot: %w", err)
 	}
+	in.db.crash("install-checked")
 	in.verified = true
 	return nil
 }
@@ -127,6 +129,9 @@ func (in *Incoming) refile(m *Meta) (err error) {
 	}
 	err = in.check(b)
 	state, meta := b.state, b.meta
+	if err == nil && b.writing != 0 {
+		err = fmt.Errorf("it holds part of checkpoint %d", b.writing)
+	}
 	b.release()
 	if err != nil {
 		return err
@@ -141,21 +146,38 @@ func (in *Incoming) refile(m *Meta) (err error) {
 				return err
 			}
 		}
+		if err := reincarnate(tx); err != nil {
+			return err
+		}
 		return putMeta(tx, state, meta)
 	})
 }
+
+// maxPageCheck is the size of a file up to which its pages are checked when it
+// arrives: that takes memory in proportion.
+const maxPageCheck = 1 << 30
 
 func (in *Incoming) check(b *base) error {
 	if have, want := b.cluster(), in.db.opt.ClusterID; want != "" && have != want && !in.adopted {
 		return fmt.Errorf("it belongs to group %q, not to %q", have, want)
 	}
 	var first error
-	for err := range b.tx.Check() { // to the end: a goroutine sends
-		if first == nil {
-			first = fmt.Errorf("its structure is damaged: %w", err)
+	if b.tx.Size() <= maxPageCheck {
+		for err := range b.tx.Check() { // to the end: a goroutine sends
+			if first == nil {
+				first = fmt.Errorf("its structure is damaged: %w", err)
+			}
 		}
 	}
-	return first
+	if first != nil {
+		return first
+	}
+	return walkRows(b, func(_, _ []byte, damage error) bool {
+		if damage != nil {
+			first = fmt.Errorf("it is damaged: %w", damage)
+		}
+		return first == nil
+	})
 }
 
 // turnFault makes an error of a panic or a memory fault: bbolt trusts the
@@ -193,36 +215,66 @@ func (db *DB) Install(in *Incoming) error {
 	if !in.verified || in.f == nil {
 		return errors.New("installing snapshot: it is not verified, or was installed before")
 	}
+	// The apply goroutine waits here. A checkpoint that is being written would
+	// be for nothing: it gives way.
+	db.installing.Add(1)
 	db.disk.Lock()
+	db.installing.Add(-1)
 	defer db.disk.Unlock()
 	if err := db.usable(); err != nil {
 		return err
 	}
-	path := filepath.Join(db.dir, dataName)
-	if err := replaceFile(in.f.Name(), path); err != nil {
+	db.stopCopying()
+	db.crash("install-begins")
+	f, b, err := db.swapFile(in.f.Name())
+	if err != nil {
 		return db.fatal(fmt.Errorf("installing snapshot: %w", err))
 	}
 	in.f = nil
-	f, err := openFile(path, db.opt.MapSize)
+	db.replace(f, b)
+	db.crash("install-published")
+	return nil
+}
+
+// swapFile puts another data file in the place of the present one and opens
+// it. The caller holds disk, and publishes the file.
+func (db *DB) swapFile(tmp string) (*file, *base, error) {
+	path := filepath.Join(db.dir, dataName)
+	if err := replaceFile(tmp, path); err != nil {
+		return nil, nil, err
+	}
+	db.crash("file-renamed")
+	// It belongs to the file before. If it survives, it is known for that.
+	if err := db.removeJournal(); err != nil {
+		return nil, nil, err
+	}
+	f, err := db.openFile(path)
 	if err != nil {
-		return db.fatal(fmt.Errorf("installing snapshot: %w", err))
+		return nil, nil, err
 	}
 	b, err := f.begin()
 	if err != nil {
 		f.release()
-		return db.fatal(fmt.Errorf("installing snapshot: %w", err))
+		return nil, nil, err
 	}
-	db.replace(f, b)
-	return nil
+	return f, b, nil
 }
 
 func (db *DB) usable() error {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
+	return db.unusable()
+}
+
+// unusable says why the table cannot be changed any more; the caller holds mu.
+func (db *DB) unusable() error {
 	if db.closed {
 		return ErrClosed
 	}
-	return db.failed
+	if err := db.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // replace publishes another data file; nothing of the table before remains.
@@ -232,9 +284,23 @@ func (db *DB) replace(f *file, b *base) {
 	db.epoch++
 	db.file, db.copied = f, nil
 	db.view = view{active: newOverlay(), base: b, state: b.state}
-	db.former = append(db.former, oldFile)
+	db.saved = saved{b.state, b.meta}
+	db.former = append(stillOpen(db.former), oldFile)
 	db.account()
 	db.mu.Unlock()
+	db.settle()
 	oldBase.release()
 	oldFile.release()
+}
+
+// stillOpen leaves out files that the last reader has left.
+func stillOpen(files []*file) []*file {
+	return slices.DeleteFunc(files, func(f *file) bool {
+		select {
+		case <-f.done:
+			return true
+		default:
+			return false
+		}
+	})
 }

@@ -268,7 +268,7 @@ func reopenable(t testing.TB, db *DB) *DB {
 		t.Fatal(err)
 	}
 	old := db.base
-	db.base = &base{file: db.file, tx: tx, rows: tx.Bucket(bucketRows)}
+	db.base = &base{file: db.file, tx: tx, rows: &fileRows{bucket: tx.Bucket(bucketRows)}}
 	db.base.refs.Store(1)
 	db.file.refs.Add(1)
 	old.release()

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/tidwall/btree"
-	"go.etcd.io/bbolt"
 )
 
 // merge walks the layers of a view in the order of the keys. Of rows with the
@@ -27,7 +26,7 @@ type merge struct {
 type cursor struct {
 	ok         bool
 	key, value []byte
-	file       *bbolt.Cursor // nil: an overlay
+	file       *fileCursor // nil: an overlay
 	overlay    *overlay
 	shelf      int              // of the overlay, that the cursor is in
 	tree       btree.IterG[row] // of that shelf

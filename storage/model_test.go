@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
 	"sort"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -97,7 +99,12 @@ type machine struct {
 	longRows   map[string]string
 	sent       []byte // a snapshot taken earlier
 	sentRows   map[string]string
+	copying    *rowCopy // a compaction that is under way
 	failures   []error
+	t          testing.TB
+	crashMu    sync.Mutex // points are passed by goroutines of the table, too
+	crashIn    int        // crash at the so-manieth point from now
+	crashed    string     // the folder then
 	keyOf      *rapid.Generator[string]
 	valueOf    *rapid.Generator[string]
 	boundaryOf *rapid.Generator[string]
@@ -108,13 +115,10 @@ func modelKey(n int) string {
 	return string("acf\xff"[n%4]) + "one-beginning"[:n%7*2] + fmt.Sprintf("%02d", n)[n%2:]
 }
 
-func newMachine(t *rapid.T) *machine {
-	dir, err := os.MkdirTemp("", "storage-model-")
-	if err != nil {
-		t.Fatal(err)
-	}
+func newMachine(tb testing.TB, t *rapid.T) *machine {
+	dir := memDir(tb)
 	m := &machine{
-		dir: dir, rows: map[string]string{}, durable: map[string]string{},
+		t: tb, dir: dir, rows: map[string]string{}, durable: map[string]string{},
 		// Few keys, so that layers hide one another.
 		keyOf:      rapid.Map(rapid.IntRange(0, 40), modelKey),
 		valueOf:    rapid.StringN(0, 8, 40),
@@ -125,11 +129,31 @@ func newMachine(t *rapid.T) *machine {
 }
 
 func (m *machine) reopen(t *rapid.T) {
-	db, err := Open(m.dir, Options{ClusterID: "model", MapSize: 1 << 30, Fatal: func(err error) { m.failures = append(m.failures, err) }})
+	opt := Options{
+		ClusterID: "model", MapSize: 1 << 30, CompactBytes: -1, light: true, Logger: slog.New(slog.DiscardHandler),
+		Fatal: func(err error) { m.failures = append(m.failures, err) },
+		Crash: m.point,
+	}
+	// Few rows at a time, so that most checkpoints take many transactions.
+	opt.steps.rows = rapid.IntRange(1, 20).Draw(t, "rows in a transaction")
+	db, err := Open(m.dir, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.db = db
+}
+
+// point leaves a copy of the folder at the point that was chosen.
+func (m *machine) point(string) {
+	m.crashMu.Lock()
+	defer m.crashMu.Unlock()
+	if m.crashIn--; m.crashIn == 0 {
+		m.crashed = m.dir + "-crashed"
+		if err := os.Mkdir(m.crashed, 0o700); err != nil {
+			m.t.Fatal(err)
+		}
+		copyFolder(m.t, m.dir, m.crashed)
+	}
 }
 
 func (m *machine) closeReaders() {
@@ -141,6 +165,10 @@ func (m *machine) closeReaders() {
 		m.open.Release()
 		m.open = nil
 	}
+	if m.copying != nil {
+		m.db.giveUpCopy(m.copying)
+		m.copying = nil
+	}
 }
 
 func (m *machine) end(t *rapid.T) {
@@ -148,8 +176,10 @@ func (m *machine) end(t *rapid.T) {
 	if err := m.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(m.dir); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{m.dir, m.dir + "-crashed"} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -194,7 +224,67 @@ func (m *machine) Batch(t *rapid.T) {
 	m.rows = rows
 }
 
+// Compact begins a compaction or takes its next step: others come in between.
+func (m *machine) Compact(t *rapid.T) {
+	var err error
+	if m.copying == nil {
+		if m.copying, err = m.db.beginCopy(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	_, done, err := m.db.copyOn(m.copying)
+	if err != nil {
+		if m.db.copying == m.copying {
+			t.Fatal(err)
+		}
+		done = true // a snapshot was installed meanwhile
+	}
+	if done {
+		m.copying = nil
+	}
+}
+
+// Crash goes on with what a checkpoint, or a start after one, would have left
+// behind had it ended at some point.
+func (m *machine) Crash(t *rapid.T) {
+	m.crashMu.Lock()
+	m.crashIn = rapid.IntRange(1, 15).Draw(t, "points")
+	m.crashMu.Unlock()
+	before, at := m.durable, m.at
+	if m.open == nil {
+		m.Freeze(t)
+	}
+	m.WriteCheckpoint(t)
+	m.closeReaders()
+	if err := m.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.crashMu.Lock()
+	m.crashIn = 0
+	crashed := m.crashed
+	m.crashed = ""
+	m.crashMu.Unlock()
+	if crashed != "" {
+		if err := os.RemoveAll(m.dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(crashed, m.dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.reopen(t)
+	if s := m.db.State(); s.Index != m.at {
+		if crashed == "" || s.Index != at {
+			t.Fatalf("index %d after a crash, want %d or %d", s.Index, at, m.at)
+		}
+		m.durable, m.at = before, at
+	}
+	m.rows = maps.Clone(m.durable)
+}
+
 func (m *machine) Freeze(t *rapid.T) {
+	<-m.db.settled // after a crash the table finishes its checkpoint first
 	c, err := m.db.Freeze()
 	if m.open != nil && !m.stale {
 		if err == nil {
@@ -366,13 +456,14 @@ func compareWalk(t *rapid.T, what string, keys []string, want map[string]string,
 
 // The table is a sorted map, whatever is frozen, written, given up, installed
 // or restarted in between.
-func TestTableIsASortedMap(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := newMachine(t)
+func TestTableIsASortedMap(tb *testing.T) {
+	rapid.Check(tb, func(t *rapid.T) {
+		m := newMachine(tb, t)
 		defer m.end(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"batch": m.Batch, "batch again": m.Batch, "batch once more": m.Batch,
 			"freeze": m.Freeze, "write": m.WriteCheckpoint, "give up": m.GiveUpCheckpoint,
+			"compact": m.Compact, "compact on": m.Compact, "crash": m.Crash,
 			"restart": m.Restart, "send": m.Send, "install": m.Install, "long read": m.LongRead,
 			"": m.Check,
 		})

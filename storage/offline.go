@@ -47,6 +47,17 @@ type offlineFile struct {
 	path string
 	bolt *bbolt.DB
 	base *base
+	// journal is a checkpoint that is in the file in part; nil: none.
+	journal      *journal
+	journalBytes int64
+}
+
+// saved is what a start would find.
+func (o *offlineFile) saved() saved {
+	if o.journal != nil {
+		return saved{o.journal.state, o.journal.meta}
+	}
+	return saved{o.base.state, o.base.meta}
 }
 
 // offline calls fn with the data file of a folder, for reading.
@@ -85,8 +96,7 @@ func readFolder(dir string, fn func(*offlineFile) error) (err error) {
 	if err != nil {
 		return fmt.Errorf("opening data file %s: %w", path, err)
 	}
-	f := &file{bolt: b, path: path, done: make(chan struct{})}
-	f.refs.Store(1)
+	f := newFile(b, path, 0)
 	defer func() {
 		f.release()
 		err = errors.Join(err, f.err)
@@ -96,6 +106,14 @@ func readFolder(dir string, fn func(*offlineFile) error) (err error) {
 		return err
 	}
 	defer o.base.release()
+	if o.journal, err = findJournal(dir, o.base); err != nil {
+		return err
+	}
+	if o.journal != nil {
+		if o.journalBytes, err = sizeOf(filepath.Join(dir, journalName)); err != nil {
+			return err
+		}
+	}
 	return fn(o)
 }
 
@@ -104,10 +122,14 @@ func (o *offlineFile) stats() (*FileStats, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking at the data file: %w", err)
 	}
+	last := o.saved()
 	s := &FileStats{
 		Path: o.path, Format: formatVersion, ClusterID: o.base.cluster(),
-		State: o.base.state, Meta: o.base.meta,
-		PageSize: o.bolt.Info().PageSize, FileBytes: info.Size(),
+		State: last.state, Meta: last.meta,
+		PageSize: o.bolt.Info().PageSize, FileBytes: info.Size(), UnfinishedBytes: o.journalBytes,
+	}
+	if o.journal != nil {
+		s.Unfinished = last.meta.Index
 	}
 	if s.FreeBytes, err = freeBytes(o.bolt); err != nil {
 		return nil, fmt.Errorf("counting free pages: %w", err)
@@ -196,7 +218,7 @@ func (o *offlineFile) check(r *CheckReport, opt CheckOptions) {
 			if opt.Verify == nil || len(r.Damage) > 0 {
 				return nil // the layer above cannot make sense of damaged rows
 			}
-			return opt.Verify(o, o.base.state)
+			return opt.Verify(o, o.saved().state)
 		},
 	} {
 		if err := guarded(step); err != nil && !r.found(err) {
@@ -256,17 +278,23 @@ func (o *offlineFile) Descend(from, to []byte, fn func(key, value []byte) bool) 
 }
 
 // Room implements Reader.
-func (o *offlineFile) Room(slot int) Room { return o.base.state.Rooms[slot] }
+func (o *offlineFile) Room(slot int) Room { return o.saved().state.Rooms[slot] }
 
-func (o *offlineFile) view() view { return view{active: newOverlay(), base: o.base} }
+func (o *offlineFile) view() view {
+	v := view{active: newOverlay(), base: o.base}
+	if o.journal != nil {
+		v.frozen = o.journal.rows
+	}
+	return v
+}
 
 // walkRows calls fn for each row of a data file, in order, with what is wrong
 // with the row, until fn returns false.
 func walkRows(b *base, fn func(key, value []byte, damage error) bool) error {
 	var last []byte
-	c := b.rows.Cursor()
+	c := b.rows.bucket.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		var damage error
+		v, damage := unsealed(k, v)
 		switch {
 		case len(k) == 0 || len(k) > MaxKey:
 			damage = fmt.Errorf("a row after %q has a key of %d bytes", last, len(k))

@@ -42,8 +42,13 @@ type Stream struct {
 	cancel   context.CancelFunc
 }
 
-// OpenStream begins a snapshot of what the data file holds now.
+// OpenStream begins a snapshot of what the data file holds now. If the last
+// process was ended while it wrote a checkpoint, it waits for that to be
+// finished, for Options.StreamStall at most.
 func (db *DB) OpenStream() (*Stream, error) {
+	if err := db.waitSettled(); err != nil {
+		return nil, err
+	}
 	db.mu.RLock()
 	if db.closed {
 		db.mu.RUnlock()

@@ -93,17 +93,18 @@ func (t *Tx) Copy(from []byte, db uint8, to []byte) error {
 }
 
 func (t *Tx) copyRows(from, to *object) {
-	first := rowsOf(from.typ)
-	prefix := appendID(nil, first, from.id)
 	type row struct{ key, value []byte }
-	var rows []row
-	t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
-		key := append(appendID(make([]byte, 0, len(k)), first, to.id), k[9:]...)
-		rows = append(rows, row{key, bytes.Clone(v)})
-		return true
-	})
-	for _, r := range rows {
-		t.putRow(to, r.key, nil, false, r.value)
+	for _, first := range rowsOf(from.typ) {
+		prefix := appendID(nil, first, from.id)
+		var rows []row
+		t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+			key := append(appendID(make([]byte, 0, len(k)), first, to.id), k[9:]...)
+			rows = append(rows, row{key, bytes.Clone(v)})
+			return true
+		})
+		for _, r := range rows {
+			t.putRow(to, r.key, nil, false, r.value)
+		}
 	}
 }
 

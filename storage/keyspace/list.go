@@ -210,7 +210,7 @@ func (t *Tx) keep(o *object, from, n int64) error {
 
 // forgetRows makes the object one without rows of its own.
 func (o *object) forgetRows() {
-	o.apart, o.id, o.body, o.firstRow, o.count = false, 0, nil, 0, 0
+	o.apart, o.id, o.body, o.firstRow, o.count, o.timing = false, 0, nil, 0, 0, timing{}
 	o.sum.Hi, o.sum.Lo = 0, 0
 }
 

@@ -28,9 +28,12 @@ type object struct {
 	sum      storage.Hash // over those rows
 	firstRow uint64       // of a list: the index of its first row
 	streamMeta
+	timing
 
-	// What the meta row and the indexes have.
+	// What the indexes have.
 	storedExpire int64
+	storedGone   int64
+	storedWake   int64
 	storedID     uint64
 }
 
@@ -49,6 +52,7 @@ const metaVersion = 1
 const (
 	flagExpire = 1 << iota
 	flagApart
+	flagTimed // fields of the hash expire
 )
 
 const streamMetaSize = 3*16 + 8 + 8
@@ -58,7 +62,7 @@ func (o *object) key() []byte { return o.row[o.head:] }
 // takePlace makes the object one at the key of dst, not stored there yet.
 func (o *object) takePlace(dst *object) {
 	o.row, o.head, o.slot = dst.row, dst.head, dst.slot
-	o.stored, o.storedExpire, o.storedID = nil, 0, 0
+	o.stored, o.storedExpire, o.storedGone, o.storedWake, o.storedID = nil, 0, 0, 0, 0
 }
 
 // small says whether elements in this shape are kept in the meta row.
@@ -66,7 +70,7 @@ func small(count int64, size int) bool { return count <= 64 && size <= 2048 }
 
 // encode gives the value of the meta row.
 func (o *object) encode() []byte {
-	b := make([]byte, 0, 3+8+8+8+8+16+streamMetaSize+len(o.body))
+	b := make([]byte, 0, 3+8+8+timingSize+8+8+16+streamMetaSize+len(o.body))
 	var flags byte
 	if o.expire != 0 {
 		flags |= flagExpire
@@ -74,11 +78,19 @@ func (o *object) encode() []byte {
 	if o.apart {
 		flags |= flagApart
 	}
+	if o.timed != 0 {
+		flags |= flagTimed
+	}
 	b = append(b, metaVersion, byte(o.typ), flags)
 	be := binary.BigEndian
 	b = be.AppendUint64(b, o.rev)
 	if o.expire != 0 {
 		b = be.AppendUint64(b, uint64(o.expire))
+	}
+	if o.timed != 0 {
+		b = be.AppendUint64(b, uint64(o.timed))
+		b = be.AppendUint64(b, uint64(o.firstDue))
+		b = be.AppendUint64(b, uint64(o.lastDue))
 	}
 	if !o.apart {
 		if o.typ != String {
@@ -130,9 +142,15 @@ func (o *object) decode(value []byte) error {
 		o.expire = int64(be.Uint64(b))
 		b = b[8:]
 	}
-	o.storedExpire = o.expire
+	if flags&flagTimed != 0 {
+		if len(b) < timingSize {
+			return errShortMeta
+		}
+		o.timed, o.firstDue, o.lastDue = int64(be.Uint64(b)), int64(be.Uint64(b[8:])), int64(be.Uint64(b[16:]))
+		b = b[timingSize:]
+	}
 	o.apart = flags&flagApart != 0
-	o.storedID = 0
+	defer o.noteIndexes()
 	if !o.apart {
 		if o.typ != String {
 			if len(b) < 1 {
@@ -148,7 +166,6 @@ func (o *object) decode(value []byte) error {
 		return errShortMeta
 	}
 	o.id = be.Uint64(b)
-	o.storedID = o.id
 	o.count = int64(be.Uint64(b[8:]))
 	o.sum = storage.Hash{Hi: be.Uint64(b[16:]), Lo: be.Uint64(b[24:])}
 	switch o.typ {
@@ -166,7 +183,7 @@ func (o *object) decode(value []byte) error {
 // save writes the meta row and all that is derived from it. An object that
 // has no elements left is removed, unless it is a stream.
 func (t *Tx) save(o *object) {
-	if o.count == 0 && o.typ != String && o.typ != Stream {
+	if (o.count == 0 && o.typ != String && o.typ != Stream) || t.expired(o) {
 		t.remove(o)
 		return
 	}
@@ -185,23 +202,47 @@ func (t *Tx) store(o *object) {
 	}
 	if id := o.rowsID(); o.stored == nil || id != o.storedID {
 		t.w.Set(scanRow(o.row, o.head), o.owned())
-		o.storedID = id
 	}
-	if o.expire != o.storedExpire {
-		if o.storedExpire != 0 {
-			r.Expires--
-			t.w.Delete(timeRow(rowExpiry, o.storedExpire, o.row, o.head))
-		}
-		if o.expire != 0 {
-			r.Expires++
-			t.w.Set(timeRow(rowExpiry, o.expire, o.row, o.head), nil)
-		}
-	}
+	t.indexTimes(o, &r)
 	h := storage.RowHash(o.row, value)
 	*t.hash, r.Hash = t.hash.Add(h), r.Hash.Add(h)
 	t.w.Set(o.row, value)
 	t.w.SetRoom(o.slot, r)
-	o.stored, o.storedExpire = value, o.expire
+	o.stored = value
+	o.noteIndexes()
+}
+
+// indexTimes writes the indexes of times.
+func (t *Tx) indexTimes(o *object, r *storage.Room) {
+	if o.expire != o.storedExpire {
+		if o.storedExpire != 0 {
+			r.Expires--
+		}
+		if o.expire != 0 {
+			r.Expires++
+		}
+	}
+	if gone := o.gone(); gone != o.storedGone || (gone != 0 && (o.expire == 0) != (o.storedExpire == 0)) {
+		if o.storedGone != 0 && o.storedGone != gone {
+			t.w.Delete(timeRow(rowExpiry, o.storedGone, o.row, o.head))
+		}
+		if gone != 0 {
+			t.w.Set(timeRow(rowExpiry, gone, o.row, o.head), o.goneBy())
+		}
+	}
+	if wake := o.wake(); wake != o.storedWake {
+		if o.storedWake != 0 {
+			t.w.Delete(timeRow(rowWake, o.storedWake, o.row, o.head))
+		}
+		if wake != 0 {
+			t.w.Set(timeRow(rowWake, wake, o.row, o.head), nil)
+		}
+	}
+}
+
+// noteIndexes notes what the indexes have of the object.
+func (o *object) noteIndexes() {
+	o.storedExpire, o.storedGone, o.storedWake, o.storedID = o.expire, o.gone(), o.wake(), o.rowsID()
 }
 
 // rowsID is what the object's own rows are named after, 0: it has none.
@@ -218,7 +259,7 @@ func (o *object) owned() []byte {
 	if !o.apart {
 		return nil
 	}
-	return binary.BigEndian.AppendUint64([]byte{rowsOf(o.typ)}, o.id)
+	return binary.BigEndian.AppendUint64(bytes.Clone(rowsOf(o.typ)), o.id)
 }
 
 // remove takes the object away in constant time. Its rows become garbage.
@@ -228,7 +269,12 @@ func (t *Tx) remove(o *object) {
 		r.Keys--
 		if o.storedExpire != 0 {
 			r.Expires--
-			t.w.Delete(timeRow(rowExpiry, o.storedExpire, o.row, o.head))
+		}
+		if o.storedGone != 0 {
+			t.w.Delete(timeRow(rowExpiry, o.storedGone, o.row, o.head))
+		}
+		if o.storedWake != 0 {
+			t.w.Delete(timeRow(rowWake, o.storedWake, o.row, o.head))
 		}
 		h := storage.RowHash(o.row, o.stored)
 		*t.hash, r.Hash = t.hash.Sub(h), r.Hash.Sub(h)
@@ -248,22 +294,23 @@ func (t *Tx) discard(o *object) {
 	if !o.apart {
 		return
 	}
-	t.w.Set(appendID(nil, rowGarbage, o.id), []byte{rowsOf(o.typ)})
+	t.w.Set(appendID(nil, rowGarbage, o.id), rowsOf(o.typ))
 }
 
-// rowsOf is the first byte of the rows that an object of a type has of its own.
-func rowsOf(typ Type) byte {
+// rowsOf gives the first bytes of the rows that an object of a type has of its
+// own.
+func rowsOf(typ Type) []byte {
 	switch typ {
 	case Hash:
-		return rowHash
+		return []byte{rowHash, rowField}
 	case Set:
-		return rowSet
+		return []byte{rowSet}
 	case ZSet:
-		return rowZSet
+		return []byte{rowZSet}
 	case List:
-		return rowList
+		return []byte{rowList}
 	}
-	return rowStream
+	return []byte{rowStream}
 }
 
 // putRow sets a row of an object's own; old is its value before, if it had one.

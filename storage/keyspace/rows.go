@@ -14,6 +14,7 @@ const (
 	rowScan    = 'k' // <room><place 6><key> → "", or the first bytes of rows of its own and the object 8
 	rowWake    = 'w' // <room><ms 8><key> → "": fields expire
 	rowHash    = 'h' // <object 8><place 6><field> → value
+	rowField   = 'f' // <object 8>'0'<place 6><field> → ms 8; <object 8>'1'<ms 8><place 6><field> → "": when fields expire
 	rowSet     = 'e' // <object 8><place 6><member> → ""
 	rowZSet    = 'z' // <object 8>'0'<place 6><member> → score 8; <object 8>'1'<score 8><member> → ""
 	rowStream  = 'x' // see stream.go and group.go

@@ -85,7 +85,8 @@ func (t Type) String() string {
 // modified afterwards. A function passed to one of the Each methods must not
 // write to the Tx.
 //
-// A key whose expiry is not later than the Tx's time does not exist.
+// A key, or a field of a hash, whose expiry is not later than the Tx's time does
+// not exist.
 type Tx struct {
 	rows  storage.Reader
 	w     storage.Writer // nil: read only
@@ -183,7 +184,10 @@ func (t *Tx) loadIn(slot int, key []byte) *object {
 	return o
 }
 
-func (t *Tx) expired(o *object) bool { return o.expire != 0 && o.expire <= t.now }
+// expired says whether the time of an object has come, or of all its fields.
+func (t *Tx) expired(o *object) bool {
+	return (o.expire != 0 && o.expire <= t.now) || (o.timed != 0 && o.timed == o.count && o.lastDue <= t.now)
+}
 
 // find gives the object at a key, or nil if it does not exist for this Tx.
 func (t *Tx) find(key []byte) *object {

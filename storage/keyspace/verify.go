@@ -32,6 +32,7 @@ type verifier struct {
 	total storage.Hash
 	owned map[uint64]string // object → meta row
 	rooms [][]byte          // their numbers
+	times map[byte]int64    // of a room: rows that the indexes of times must have
 	// doomed are the objects of rooms that were left.
 	doomed map[uint64]bool
 	errs   []error
@@ -56,6 +57,7 @@ func (v *verifier) room(slot int) {
 	}
 	v.rooms = append(v.rooms, numbered)
 	want := storage.Room{Number: have.Number, Since: have.Since}
+	v.times = map[byte]int64{}
 	prefix := append([]byte{rowMeta}, numbered...)
 	v.rows.Ascend(prefix, after(prefix), func(k, val []byte) bool {
 		v.key(&object{row: k, head: len(prefix), slot: slot}, val, &want)
@@ -65,7 +67,7 @@ func (v *verifier) room(slot int) {
 		v.fail("slot %d: known is %+v, the rows say %+v", slot, have, want)
 	}
 	v.total = v.total.Add(want.Hash)
-	for first, n := range map[byte]int64{rowExpiry: want.Expires, rowScan: want.Keys} {
+	for first, n := range map[byte]int64{rowExpiry: v.times[rowExpiry], rowWake: v.times[rowWake], rowScan: want.Keys} {
 		prefix := append([]byte{first}, numbered...)
 		v.rows.Ascend(prefix, after(prefix), func(_, _ []byte) bool { n--; return true })
 		if n != 0 {
@@ -87,9 +89,18 @@ func (v *verifier) key(o *object, value []byte, room *storage.Room) {
 	}
 	if o.expire != 0 {
 		room.Expires++
-		if _, ok := v.rows.Get(timeRow(rowExpiry, o.expire, o.row, o.head)); !ok {
+	}
+	if at := o.gone(); at != 0 {
+		if by, ok := v.rows.Get(timeRow(rowExpiry, at, o.row, o.head)); !ok || !bytes.Equal(by, o.goneBy()) {
 			v.fail("key %q: not in the expiry index", o.key())
 		}
+		v.times[rowExpiry]++
+	}
+	if at := o.wake(); at != 0 {
+		if _, ok := v.rows.Get(timeRow(rowWake, at, o.row, o.head)); !ok {
+			v.fail("key %q: not in the index of fields that expire", o.key())
+		}
+		v.times[rowWake]++
 	}
 	if owned, ok := v.rows.Get(scanRow(o.row, o.head)); !ok {
 		v.fail("key %q: not in the scan index", o.key())
@@ -115,14 +126,18 @@ func (v *verifier) body(o *object) {
 		}
 	}()
 	var n int64
+	var when timing
+	defer func() { v.timing(o, when) }()
 	seen := map[string]bool{}
 	var last Scored
 	for rest := o.body; len(rest) > 0 && o.typ != String; n++ {
 		var element []byte
 		switch o.typ {
 		case Hash:
-			element, rest = cut(rest)
-			_, rest = cut(rest)
+			var f timedField
+			f, rest = o.cutField(rest)
+			element = f.field
+			when.add(f.at)
 		case Set:
 			element, rest = cut(rest)
 		case List:
@@ -176,6 +191,7 @@ func (v *verifier) apart(o *object) {
 	switch o.typ {
 	case Hash:
 		each(rowHash, func(k, _ []byte) { placed(k, elementHead) })
+		v.fieldTimes(o, each)
 	case Set:
 		each(rowSet, func(k, _ []byte) { placed(k, elementHead) })
 	case ZSet:
@@ -214,6 +230,53 @@ func (v *verifier) apart(o *object) {
 	if sum != o.sum {
 		v.fail("key %q: the sum over its rows is wrong", o.key())
 	}
+}
+
+// add takes in the time of a field, for checking.
+func (w *timing) add(at int64) {
+	if at == 0 {
+		return
+	}
+	if w.timed == 0 || at < w.firstDue {
+		w.firstDue = at
+	}
+	w.lastDue = max(w.lastDue, at)
+	w.timed++
+}
+
+// timing compares what a hash knows of its fields that expire.
+func (v *verifier) timing(o *object, when timing) {
+	if o.timed != when.timed || o.lastDue != when.lastDue || o.firstDue > when.firstDue || (o.timed != 0 && o.firstDue == 0) {
+		v.fail("key %q: known of its fields that expire is %+v, they say %+v", o.key(), o.timing, when)
+	}
+}
+
+// fieldTimes checks the rows of a large hash that say when fields expire.
+func (v *verifier) fieldTimes(o *object, each func(byte, func(k, val []byte))) {
+	var when timing
+	var byTime int64
+	each(rowField, func(k, val []byte) {
+		if k[9] == '1' {
+			byTime++
+			return
+		}
+		if len(val) != 8 || len(k) < timeOfHead {
+			v.fail("key %q: row %q is no time", o.key(), k)
+			return
+		}
+		at, field := int64(binary.BigEndian.Uint64(val)), k[timeOfHead:]
+		when.add(at)
+		if _, ok := v.rows.Get(elementRow(nil, rowHash, o.id, field)); !ok {
+			v.fail("key %q: field %q expires and is not there", o.key(), field)
+		}
+		if _, ok := v.rows.Get(fieldAtRow(nil, o.id, at, field)); !ok {
+			v.fail("key %q: field %q is not in the order of times", o.key(), field)
+		}
+	})
+	if byTime != when.timed {
+		v.fail("key %q: %d fields expire, %d are in the order of times", o.key(), when.timed, byTime)
+	}
+	v.timing(o, when)
 }
 
 // stream checks a stream's rows and gives the number of its entries.
@@ -300,7 +363,7 @@ func (v *verifier) strays() {
 
 // orphans looks for rows that belong to no key and are not garbage.
 func (v *verifier) orphans() {
-	for _, first := range []byte{rowHash, rowSet, rowZSet, rowStream, rowList} {
+	for _, first := range []byte{rowHash, rowField, rowSet, rowZSet, rowStream, rowList} {
 		v.rows.Ascend([]byte{first}, []byte{first + 1}, func(k, _ []byte) bool {
 			if len(k) < 9 {
 				v.fail("row %q is too short", k)

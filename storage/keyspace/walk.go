@@ -10,19 +10,22 @@ import (
 	"github.com/parlorchat/parlor/storage"
 )
 
-// NextExpiry is the time in ms at which the next key of any database expires.
+// NextExpiry is the time in ms at which the next key of any database expires,
+// or a field of a hash: then, at the latest, Sweep has something to do.
 func (t *Tx) NextExpiry() (ms int64, ok bool) {
 	for slot := range storage.RoomCount {
 		if t.rows.Room(slot).Keys == 0 {
 			continue
 		}
-		prefix := t.roomPrefix(nil, rowExpiry, slot)
-		t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
-			if at := int64(binary.BigEndian.Uint64(k[len(prefix):])); !ok || at < ms {
-				ms, ok = at, true
-			}
-			return false
-		})
+		for _, first := range []byte{rowExpiry, rowWake} {
+			prefix := t.roomPrefix(nil, first, slot)
+			t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
+				if at := int64(binary.BigEndian.Uint64(k[len(prefix):])); !ok || at < ms {
+					ms, ok = at, true
+				}
+				return false
+			})
+		}
 	}
 	return ms, ok
 }
@@ -35,27 +38,41 @@ func (t *Tx) due(first byte, slot int, fn func(key, value []byte) bool) {
 	t.rows.Ascend(prefix, end, func(k, v []byte) bool { return fn(k[len(prefix)+8:], v) })
 }
 
-// Sweep removes up to limit keys whose time has come, in all databases.
-func (t *Tx) Sweep(limit int) (removed int) {
+// Sweep removes up to limit keys and fields whose time has come, in all
+// databases. It says how much there was to do.
+func (t *Tx) Sweep(limit int) (done int) {
 	t.mustWrite()
-	for slot := range storage.RoomCount {
-		if t.rows.Room(slot).Keys == 0 {
-			continue
-		}
-		var keys [][]byte
-		t.due(rowExpiry, slot, func(key, _ []byte) bool {
-			if removed+len(keys) >= limit {
-				return false
+	for _, first := range []byte{rowExpiry, rowWake} {
+		for slot := range storage.RoomCount {
+			if t.rows.Room(slot).Keys == 0 {
+				continue
 			}
-			keys = append(keys, bytes.Clone(key))
-			return true
-		})
-		for _, key := range keys {
-			t.remove(t.loadIn(slot, key))
+			for _, key := range t.dueKeys(first, slot, limit-done) {
+				o := t.loadIn(slot, key)
+				switch {
+				case first == rowExpiry || t.expired(o):
+					t.remove(o)
+					done++
+				case done < limit:
+					done += t.sweepFields(o, limit-done)
+				}
+			}
 		}
-		removed += len(keys)
 	}
-	return removed
+	return done
+}
+
+// dueKeys gives up to limit keys of a slot that an index of times has up to
+// now.
+func (t *Tx) dueKeys(first byte, slot, limit int) (keys [][]byte) {
+	t.due(first, slot, func(key, _ []byte) bool {
+		if len(keys) >= limit {
+			return false
+		}
+		keys = append(keys, bytes.Clone(key))
+		return true
+	})
+	return keys
 }
 
 // KeyCount says how many keys the database has, and how many of them expire.
@@ -64,9 +81,11 @@ func (t *Tx) KeyCount() (keys, expires int64) {
 	for _, slot := range t.slots() {
 		r := t.rows.Room(slot)
 		keys, expires = keys+r.Keys, expires+r.Expires
-		t.due(rowExpiry, slot, func(_, _ []byte) bool {
+		t.due(rowExpiry, slot, func(_, by []byte) bool {
 			keys--
-			expires--
+			if len(by) == 0 {
+				expires--
+			}
 			return true
 		})
 	}

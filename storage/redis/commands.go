@@ -21,6 +21,7 @@ func Commands() []command.Spec {
 		{"server", "keyspace", databaseCommands()},
 		{"generic", "list", sortCommands()},
 		{"hash", "hash", hashCommands()},
+		{"hash", "hash", hashExpiryCommands()},
 		{"set", "set", setCommands()},
 		{"sorted-set", "sortedset", zsetCommands()},
 		{"sorted-set", "sortedset", blockingZSetCommands()},

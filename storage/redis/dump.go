@@ -45,6 +45,10 @@ func dump(c *command.Call, args [][]byte) (command.Reply, error) {
 		add := each(n, rdbSet)
 		err = c.SEach(key, func(m []byte) bool { return add(m) })
 	case keyspace.Hash:
+		if c.HTimed(key) {
+			b, err = dumpTimedHash(c, b, key)
+			break
+		}
 		n, _ = c.HLen(key)
 		add := each(n, rdbHash)
 		err = c.HEach(key, func(f, v []byte) bool { return add(f, v) })
@@ -165,6 +169,10 @@ func load(c *command.Call, key, payload []byte) error {
 		want, made, err = r.hash(c, key, r.strings(2*r.count()))
 	case rdbHashPack:
 		want, made, err = r.hash(c, key, r.listPack())
+	case rdbHashTimed, rdbHashTimedOld:
+		want, made, err = r.timedHash(c, key, r.timedFields(payload[0] == rdbHashTimed))
+	case rdbHashTimedPack, rdbHashTimedPackOld:
+		want, made, err = r.timedHash(c, key, r.timedPack(payload[0] == rdbHashTimedPack))
 	case rdbZSet, rdbZSetText:
 		want, made, err = r.zset(c, key, r.members(payload[0] == rdbZSet))
 	case rdbZSetPack:

@@ -68,14 +68,22 @@ func (o *ours) do(args ...string) command.Reply {
 
 // theirs is a connection to a real server.
 type theirs struct {
-	conn net.Conn
-	r    *bufio.Reader
+	conn  net.Conn
+	r     *bufio.Reader
+	known map[string]bool // commands
 }
+
+// has says whether the server is new enough for a command.
+func (s *theirs) has(name string) bool { return s.known[name] }
 
 // startRedis starts a server of its own for the test, on a unix socket.
 func startRedis(t testing.TB) *theirs {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
+	name := "redis-server"
+	if s := os.Getenv("PARLOR_REDIS_SERVER"); s != "" {
+		name = s
+	}
+	path, err := exec.LookPath(name)
 	if err != nil {
 		t.Skip("redis-server is not installed: nothing to compare with")
 	}
@@ -97,7 +105,11 @@ func startRedis(t testing.TB) *theirs {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
 			t.Cleanup(func() { _ = conn.Close() })
-			return &theirs{conn, bufio.NewReader(conn)}
+			s := &theirs{conn: conn, r: bufio.NewReader(conn), known: map[string]bool{}}
+			for _, c := range s.do(t, "COMMAND", "LIST").Elems {
+				s.known[strings.ToUpper(string(c.Str))] = true
+			}
+			return s
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("redis-server does not answer: %v", err)

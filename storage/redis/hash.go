@@ -133,7 +133,7 @@ func hincrby(c *command.Call, args [][]byte) (command.Reply, error) {
 	if n, err = addInt(n, by); err != nil {
 		return command.Reply{}, err
 	}
-	_, err = c.HSet(args[1], args[2], formatInt(n))
+	_, err = c.HSetKeepTTL(args[1], [][]byte{args[2], formatInt(n)})
 	return command.Int(n), err
 }
 
@@ -157,7 +157,7 @@ func hincrbyfloat(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	_, err = c.HSet(args[1], args[2], sum)
+	_, err = c.HSetKeepTTL(args[1], [][]byte{args[2], sum})
 	return command.Bulk(sum), err
 }
 

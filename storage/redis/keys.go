@@ -383,6 +383,8 @@ func encoding(c *command.Call, key []byte, t keyspace.Type) string {
 		return "stream"
 	case t == keyspace.List:
 		return "quicklist"
+	case c.Inlined(key) && c.HTimed(key):
+		return "listpackex"
 	case c.Inlined(key):
 		return "listpack"
 	case t == keyspace.ZSet:

@@ -24,6 +24,9 @@ var templates = []string{
 
 	"HSET $H { $M $V }", "HSET $H { $M $I }", "HSET $H { $m $V }", "HMSET $H { $M $V }", "HSETNX $H $M $V", "HGET $H $M", "HMGET $H { $M }",
 	"HGETALL $H", "HKEYS $H", "HVALS $H", "HDEL $H { $M }", "HDEL $H { $m }", "HEXISTS $H $M", "HLEN $H", "HSTRLEN $H $M", "HINCRBY $H $M $I",
+	"HEXPIRE $H $R000 [ NX|XX|GT|LT ] FIELDS 1 $M", "HEXPIRE $H $R000 FIELDS 2 $M $m", "HPEXPIRE $H $R00000 [ NX|XX ] FIELDS 3 $M $m $M", "HEXPIREAT $H $T [ NX|XX|GT|LT ] FIELDS 2 $M $M", "HPEXPIREAT $H $P [ NX|XX|GT|LT ] FIELDS 2 $M $m",
+	"HPEXPIREAT $H $P FIELDS 1 $M", "HPEXPIREAT $H $P FIELDS 4 $m $m $m $m", "HTTL $H FIELDS 2 $M $m", "HPTTL $H FIELDS 2 $M $M", "HEXPIRETIME $H FIELDS 2 $M $m", "HPEXPIRETIME $H FIELDS 3 $M $m $m", "HPERSIST $H FIELDS 2 $M $m", "HEXPIRE $H -1|0|9223372036854775807 FIELDS 1 $M",
+	"HGETEX $H FIELDS 2 $M $M", "HGETEX $H EX|PX|EXAT|PXAT $T FIELDS 2 $M $m", "HGETEX $H PXAT $P FIELDS 2 $M $m", "HGETEX $H PERSIST FIELDS 2 $M $m", "HSETEX $H [ FNX|FXX ] PXAT $P FIELDS 2 $M $V $m $V", "HSETEX $H [ FNX|FXX ] [ EX $R000 ] FIELDS 1 $M $V", "HSETEX $H KEEPTTL FIELDS 1 $M $V", "HGETDEL $H FIELDS 2 $M $m",
 	"HINCRBYFLOAT $H $M $F", "HRANDFIELD $H [ $j [ WITHVALUES ] ]", "HSCAN $H $G",
 
 	"SADD $S { $M }", "SADD $S { $m }", "SADD $S { $m } $m $m $m", "SREM $S { $M }", "SREM $S { $m }", "SMEMBERS $S", "SCARD $S", "SISMEMBER $S $M",
@@ -164,6 +167,8 @@ func (m *maker) argument(kind string) string {
 		return strconv.Itoa(n(12))
 	case "R":
 		return strconv.Itoa(n(50) + 1)
+	case "R00000":
+		return strconv.Itoa((n(50) + 1) * 100_000)
 	case "R000":
 		return strconv.Itoa((n(50) + 1) * 1000)
 	case "W":

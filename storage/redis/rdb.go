@@ -17,22 +17,31 @@ import (
 // Types of values in a payload. Those that are written every server from 5.0 on
 // reads; streams need 7.0.
 const (
-	rdbString      = 0
-	rdbList        = 1
-	rdbSet         = 2
-	rdbZSetText    = 3
-	rdbHash        = 4
-	rdbZSet        = 5
-	rdbIntSet      = 11
-	rdbStream1     = 15
-	rdbHashPack    = 16
-	rdbZSetPack    = 17
-	rdbQuickList   = 18
-	rdbStream2     = 19
-	rdbSetPack     = 20
-	rdbStream3     = 21
-	rdbVersion     = 10
-	rdbVersionRead = 11
+	rdbString    = 0
+	rdbList      = 1
+	rdbSet       = 2
+	rdbZSetText  = 3
+	rdbHash      = 4
+	rdbZSet      = 5
+	rdbIntSet    = 11
+	rdbStream1   = 15
+	rdbHashPack  = 16
+	rdbZSetPack  = 17
+	rdbQuickList = 18
+	rdbStream2   = 19
+	rdbSetPack   = 20
+	rdbStream3   = 21
+
+	// Hashes with fields that expire, from 7.4 on; the old ones are of its
+	// candidates.
+	rdbHashTimedOld     = 22
+	rdbHashTimedPackOld = 23
+	rdbHashTimed        = 24
+	rdbHashTimedPack    = 25
+
+	rdbVersion      = 10
+	rdbVersionTimed = 12 // of hashes with fields that expire
+	rdbVersionRead  = 12
 )
 
 // Bounds in bytes.
@@ -55,7 +64,11 @@ func dumpSum(b []byte) uint64 {
 
 // appendFooter completes a payload.
 func appendFooter(b []byte) []byte {
-	b = append(b, rdbVersion, 0)
+	version := byte(rdbVersion)
+	if b[0] == rdbHashTimed {
+		version = rdbVersionTimed
+	}
+	b = append(b, version, 0)
 	return binary.LittleEndian.AppendUint64(b, dumpSum(b))
 }
 

@@ -15,6 +15,9 @@ func TestTheTableIsThatOfRedis(t *testing.T) {
 	server := startRedis(t)
 	server.do(t, "HELLO", "3")
 	for _, s := range redis.Commands() {
+		if !server.has(s.Name) && s.Since > "7.0" {
+			continue // it is older than the command
+		}
 		info := server.do(t, "COMMAND", "INFO", s.Name)
 		if len(info.Elems) != 1 || len(info.Elems[0].Elems) < 7 {
 			t.Errorf("%s: Redis does not know it", s.Name)

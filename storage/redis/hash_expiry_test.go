@@ -90,8 +90,8 @@ func TestFieldsAreSetAndReadWithATime(t *testing.T) {
 		HGETEX h EX 1 FIELDS 1 a => [nil]
 		EXISTS h => 0
 		HSET h f 1 => 1
-		HEXPIRE h 5 FIELDS 2 f => -ERR The ` + "`numfields`" + ` parameter must match the number of arguments
-		HEXPIRE h 5 FIELDS 0 f => -ERR Parameter ` + "`numFields`" + ` should be greater than 0
+		HEXPIRE h 5 FIELDS 2 f => -ERR The `+"`numfields`"+` parameter must match the number of arguments
+		HEXPIRE h 5 FIELDS 0 f => -ERR Parameter `+"`numFields`"+` should be greater than 0
 		HEXPIRE h 5 FIELD 1 f => -ERR Mandatory argument FIELDS is missing or not at the right position
 		HEXPIRE h -5 FIELDS 1 f => -ERR invalid expire time, must be >= 0
 		HEXPIRE h 99999999999999 FIELDS 1 f => -ERR invalid expire time in 'hexpire' command

@@ -116,6 +116,9 @@ func (n *Node) adminHandler() http.Handler {
 		return struct{}{}, nil
 	})
 	n.adminBackups(mux)
+	for pattern, handle := range n.opt.Admin {
+		mux.HandleFunc(pattern, handle)
+	}
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { n.opt.Metrics.WritePrometheus(w) })
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

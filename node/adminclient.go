@@ -115,3 +115,15 @@ func (a *Admin) do(ctx context.Context, method, path string, in, out any) error 
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
 }
+
+// Fetch copies what the admin socket answers at a path, such as /log or
+// /debug/pprof/heap.
+func (a *Admin) Fetch(ctx context.Context, path string, w io.Writer) error {
+	resp, err := a.send(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(w, resp.Body)
+	return err
+}

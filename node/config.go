@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ type Options struct {
 	// Renew begins a new history, named by the epoch, in a state that is about
 	// to take the place of another one: restored or recovered. Nil: nothing.
 	Renew func(tx *keyspace.Tx, epoch string) error
+
+	// Admin is further handlers of the admin socket, by pattern.
+	Admin map[string]http.HandlerFunc
 
 	// Log receives what an operator may want to know; default: nothing.
 	Log *slog.Logger

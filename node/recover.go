@@ -232,8 +232,10 @@ func (n *Node) regroup(tx *keyspace.Tx, r *Recovered) error {
 		if _, err := tx.HSet([]byte(removedKey), []byte(m.ID), strconv.AppendInt(nil, tx.Now(), 10)); err != nil {
 			return err
 		}
-		if _, err := tx.HDel([]byte(membersKey), []byte(m.ID)); err != nil {
-			return err
+		for _, key := range []string{membersKey, learnersKey, drainingKey} {
+			if _, err := tx.HDel([]byte(key), []byte(m.ID)); err != nil {
+				return err
+			}
 		}
 	}
 	if n.opt.Renew == nil {

@@ -44,7 +44,7 @@ const (
 // What a group is by itself is not restored: who belongs to it, who was taken
 // out, the authorities' keys, the join tokens. docs/keyspace.md has them.
 var (
-	groupKeys     = []string{authoritiesKey, firstCAKey, membersKey, removedKey}
+	groupKeys     = []string{authoritiesKey, firstCAKey, membersKey, removedKey, learnersKey, drainingKey}
 	groupPrefixes = []string{tokenKey}
 )
 

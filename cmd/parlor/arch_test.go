@@ -32,8 +32,9 @@ var mayImport = map[string][]string{
 	"pipeline":         {"core", "storage/keyspace", "storage/command"},
 	"pipeline/webhook": {"pipeline", "core", "rules", "storage/keyspace", "storage/command"},
 	"node":             {"raftfsm", "storage", "storage/backup", "storage/keyspace", "storage/command"},
-	"node/server":      {"node", "api", "resp", "pipeline", "pipeline/webhook", "core", "web", "storage/keyspace", "storage/command", "storage/redis"},
-	"cmd/parlor":       {"node", "node/server"},
+	"node/doctor":      {},
+	"node/server":      {"node", "node/doctor", "api", "resp", "pipeline", "pipeline/webhook", "core", "web", "storage/keyspace", "storage/command", "storage/redis"},
+	"cmd/parlor":       {"node", "node/doctor", "node/server"},
 }
 
 // keptBy is which libraries only some packages may know.

@@ -92,6 +92,8 @@ environment over the file.`,
 		resetCommand(),
 		storageCommand(),
 		logCommand(),
+		doctorCommand(),
+		debugCommand(),
 		demoCommand(),
 		benchCommand(),
 	)

@@ -48,7 +48,9 @@ Without --resp-password-file, the Redis protocol is for clients on this machine
 only, whatever the address.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.complete(&o, cmd.ErrOrStderr()); err != nil {
+			recent := &logRing{}
+			o.RecentLog, o.Settings = recent.Bytes, settingsOf(cmd)
+			if err := f.complete(&o, io.MultiWriter(cmd.ErrOrStderr(), recent)); err != nil {
 				return err
 			}
 			return runServe(cmd, o, f)

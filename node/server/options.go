@@ -47,6 +47,10 @@ type Options struct {
 
 	Version string
 	Log     *slog.Logger
+	// RecentLog gives the last lines of the log, and Settings what the member
+	// was told, without secrets: for a debug bundle. Both may be nil.
+	RecentLog func() []byte
+	Settings  map[string]string
 	// Ready, if any, is called once the member takes requests, with the
 	// addresses it listens on.
 	Ready func(httpAddr, respAddr string)

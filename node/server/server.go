@@ -82,6 +82,7 @@ func Run(ctx context.Context, o Options) error {
 func (s *server) open(httpAddr, respAddr string) error {
 	opts := s.o.memberOptions(Table())
 	opts.Metrics = s.metrics
+	opts.Admin = s.adminHandlers()
 	opts.HTTP, opts.RESP = s.o.publicURL(httpAddr), respAddr
 	opts.Resume = core.SystemResume{}.Args()
 	opts.Tick = core.SystemTick{Limit: tickLimit}.Args()

@@ -154,6 +154,8 @@ func hideSecrets(words []Word) {
 			words[i] = hidden
 		case i == 0 && (text == "SYSTEM.INIT" || text == "SYSTEM.SETUP"):
 			after = 1
+		case i == 0 && text == "SESSION.CREATE":
+			after = 2
 		case i > 0 && strings.HasPrefix(string(w), "secret:"):
 			after = i + 1
 		case strings.HasPrefix(text, "PASSWORD") && i+1 < len(words):

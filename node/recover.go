@@ -73,6 +73,9 @@ func Recover(opts Options, keep []string, save string) (Recovered, error) {
 		}
 	}
 	if err := copyFolder(opts.Dir, save); err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) {
+			return Recovered{}, e
+		}
 		return Recovered{}, fmt.Errorf("copying the data first (nothing was changed): %w", err)
 	}
 	r, err := recoverMember(opts, id, keep, &broken)

@@ -32,6 +32,8 @@ func TestScripts(t *testing.T) {
 			"ports": func(ts *testscript.TestScript, neg bool, args []string) { scriptPorts(t, ts, args) },
 			"token": scriptToken,
 			"ready": scriptReady,
+			"flip":  scriptFlip,
+			"cut":   scriptCut,
 		},
 	})
 }

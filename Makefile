@@ -33,6 +33,9 @@ golden: ## rewrite the golden files from what the code does now; read the diff
 differential: ## a million random commands against a real redis-server
 	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis -run Differential -timeout 60m -v
 
+portable: ## the golden vectors of the store's arithmetic, as arm64 computes them (needs qemu-user)
+	GOARCH=arm64 go test -exec qemu-aarch64 ./storage/redis -run 'Everywhere|Angles' -count=1 -v
+
 transcript: ## run the first chat on three real nodes and write docs/first-chat.md
 	PARLOR_TRANSCRIPT=../../docs/first-chat.md go test ./cmd/parlor -run 'TestFirstChat$$' -count=1 -v
 
@@ -43,5 +46,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build demo test check race web golden differential transcript bench fuzz
+.PHONY: help build demo test check race web golden differential portable transcript bench fuzz
 .DEFAULT_GOAL := help

@@ -73,23 +73,23 @@ func (p geoPoint) text() string {
 	return string(out)
 }
 
-func radians(degrees float64) float64 { return degrees * (math.Pi / 180) }
-func degrees(radians float64) float64 { return radians * (180 / math.Pi) }
+func radians(degrees float64) float64 { return product(degrees, math.Pi/180) }
+func degrees(radians float64) float64 { return product(radians, 180/math.Pi) }
 
 func latDistance(a, b float64) float64 {
-	return earthRadius * math.Abs(radians(b)-radians(a))
+	return product(earthRadius, math.Abs(radians(b)-radians(a)))
 }
 
 // distance gives the meters between two places, on a sphere.
 func (p geoPoint) distance(q geoPoint) float64 {
-	v := math.Sin((radians(q.lon) - radians(p.lon)) / 2)
+	v := sine((radians(q.lon) - radians(p.lon)) / 2)
 	if v == 0 {
 		return latDistance(p.lat, q.lat)
 	}
 	lat1, lat2 := radians(p.lat), radians(q.lat)
-	u := math.Sin((lat2 - lat1) / 2)
-	a := float64(u*u) + float64(math.Cos(lat1)*math.Cos(lat2)*v*v)
-	return 2 * earthRadius * math.Asin(math.Sqrt(a))
+	u := sine((lat2 - lat1) / 2)
+	a := product(u, u) + product(product(cosine(lat1), cosine(lat2)), product(v, v))
+	return product(2*earthRadius, arcsine(min(math.Sqrt(a), 1)))
 }
 
 // geoArea is a circle, or a box if width is not negative, in meters.
@@ -118,7 +118,7 @@ func (a *geoArea) bounds() (lat, lon float64) {
 		if math.Abs(a.center.lat)+lat >= 90 {
 			return lat, 180 // a pole is inside
 		}
-		return lat, degrees(math.Asin(min(1, math.Sin(angle)/math.Cos(radians(a.center.lat)))))
+		return lat, degrees(arcsine(min(1, sine(angle)/cosine(radians(a.center.lat)))))
 	}
 	lat = degrees(a.height / 2 / earthRadius)
 	farthest := min(math.Abs(a.center.lat)+lat, maxLat)
@@ -126,7 +126,7 @@ func (a *geoArea) bounds() (lat, lon float64) {
 	if angle >= math.Pi/2 {
 		return lat, 180
 	}
-	return lat, degrees(2 * math.Asin(min(1, math.Sin(angle)/math.Cos(radians(farthest)))))
+	return lat, degrees(2 * arcsine(min(1, sine(angle)/cosine(radians(farthest)))))
 }
 
 // scoreRange is a range of scores, from from to below to.
@@ -136,15 +136,15 @@ type scoreRange struct{ from, to uint64 }
 // cells so large that it touches no more than four each way.
 func (a *geoArea) ranges() []scoreRange {
 	lat, lon := a.bounds()
-	lat, lon = lat*1.001+1e-6, lon*1.001+1e-6 // more than any rounding
+	lat, lon = product(lat, 1.001)+1e-6, product(lon, 1.001)+1e-6 // more than any rounding
 	all := []scoreRange{{0, 1 << (2 * geoBits)}}
 	if lon >= 90 || lat >= maxLat {
 		return all
 	}
 	low, high := grid(max(a.center.lat-lat, -maxLat), maxLat), min(grid(min(a.center.lat+lat, maxLat), maxLat), 1<<geoBits-1)
 	const width = 1 << geoBits
-	west := uint64(int64(math.Floor((a.center.lon-lon+180)/360*width))+width) % width
-	span := uint64(math.Ceil(lon/180*width)) + 1
+	west := uint64(int64(math.Floor(product((a.center.lon-lon+180)/360, width)))+width) % width
+	span := uint64(math.Ceil(product(lon/180, width))) + 1
 	shift := 0
 	for (span>>shift) > 2 || (high-low)>>shift > 2 {
 		shift++

@@ -142,7 +142,7 @@ func parseCombined(args [][]byte, ops []operand, op operation, store, count bool
 }
 
 func (o *operand) weighted(score float64) float64 {
-	if f := o.weight * score; !math.IsNaN(f) {
+	if f := product(o.weight, score); !math.IsNaN(f) {
 		return f
 	}
 	return 0 // 0 times inf
@@ -210,7 +210,7 @@ members:
 			if !ok {
 				continue members
 			}
-			score = o.aggregate(score, s.weight*other) // as Redis, which looks for NaN in the first alone
+			score = o.aggregate(score, product(s.weight, other)) // as Redis, which looks for NaN in the first alone
 		}
 		out = append(out, keyspace.Scored{Member: m.Member, Score: score})
 		if o.limit > 0 && len(out) >= o.limit {

@@ -78,6 +78,7 @@ func privateFolder(dir string) error {
 //	DELETE /tokens/{id}
 //	POST   /operations Operation; drain and resume without a member mean this one
 //	POST   /checkpoint
+//	POST   /reseed                → Reseeded
 //	GET    /metrics, /debug/pprof/…
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
@@ -119,6 +120,7 @@ func (n *Node) adminHandler() http.Handler {
 	for pattern, handle := range n.opt.Admin {
 		mux.HandleFunc(pattern, handle)
 	}
+	handle("POST /reseed", func(r *http.Request) (any, error) { return n.Reseed(r.Context()) })
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { n.opt.Metrics.WritePrometheus(w) })
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

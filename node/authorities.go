@@ -115,7 +115,7 @@ func readAuthorities(tx *keyspace.Tx, held *credentials) (a authorities, ok bool
 // authorities reads the latest revision that this member knows of.
 func (n *Node) authorities() (a authorities, ok bool, err error) {
 	held := n.guard.ring.creds()
-	err = n.View(func(tx *keyspace.Tx) error {
+	err = n.look(func(tx *keyspace.Tx) error {
 		a, ok, err = readAuthorities(tx, held)
 		return err
 	})
@@ -163,7 +163,7 @@ func (n *Node) writeAuthorities(ctx context.Context, a authorities) error {
 	revision := strconv.FormatUint(a.Revision, 10)
 	cmds := []command.Args{{[]byte("HSETNX"), []byte(authoritiesKey), []byte(revision), body}}
 	if a.Revision > 0 {
-		err := n.View(func(tx *keyspace.Tx) error {
+		err := n.look(func(tx *keyspace.Tx) error {
 			return tx.HEach([]byte(authoritiesKey), func(field, _ []byte) bool {
 				if old, err := strconv.ParseUint(string(field), 10, 64); err == nil && old < a.Revision {
 					cmds = append(cmds, command.New("HDEL", authoritiesKey, string(field)))

@@ -46,6 +46,9 @@ type openBackup struct {
 // startBackup finds out what is to be backed up: everything that was
 // acknowledged anywhere before the call. The caller must close the stream.
 func (n *Node) startBackup(ctx context.Context, o BackupOptions) (*openBackup, error) {
+	if err := n.serves(); err != nil {
+		return nil, err
+	}
 	if !o.Stale {
 		if err := n.ReadIndex(ctx); err != nil {
 			return nil, fmt.Errorf("the backup would perhaps not be up to date (--stale takes it all the same): %w", err)

@@ -26,6 +26,7 @@ func (n *Node) checkpointing(ctx context.Context) {
 		}
 		if time.Since(tuned) > time.Minute {
 			tuned = time.Now()
+			n.rememberPeers()
 			n.tuneLog()
 		}
 	}

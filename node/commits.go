@@ -20,6 +20,7 @@ import (
 // office unawares only repeats what was true.
 type raftTransport struct {
 	transport
+	serves func() error // this member may stand for election
 
 	mu        sync.Mutex
 	peers     map[raft.ServerID]*follower
@@ -45,8 +46,8 @@ type follower struct {
 	telling bool
 }
 
-func newRaftTransport(t transport) *raftTransport {
-	return &raftTransport{transport: t, peers: map[raft.ServerID]*follower{}}
+func newRaftTransport(serves func() error, t transport) *raftTransport {
+	return &raftTransport{transport: t, serves: serves, peers: map[raft.ServerID]*follower{}}
 }
 
 // AppendEntries is part of raft.Transport.

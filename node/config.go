@@ -88,6 +88,7 @@ type Limits struct {
 	CheckpointEvery time.Duration // longest time changed rows stay in memory only; default 30 s
 	LogBytes        int64         // of the log behind the checkpoint, kept for slow members; default 512 MiB
 	LogEntries      uint64        // the same, counted, instead of by size; default 0: by size
+	ScrubBytes      int64         // of the table that all members compare per second; default 1 MiB
 }
 
 // Timing is how patient a member is. Zero values take the defaults, which
@@ -105,6 +106,7 @@ type Timing struct {
 	Watchdog    time.Duration // a log append that takes longer ends the process; default 5 s
 	CertLife    time.Duration // of a member's certificate, which is renewed after two thirds of it; default 90 days
 	Reconnect   time.Duration // longest life of a connection between members; default 1 h
+	Compare     time.Duration // between comparisons of the members' states; default 2 s
 }
 
 func (o Options) withDefaults() Options {
@@ -143,6 +145,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.OverlayHard, 4*l.OverlayBytes)
 	orDefault(&l.CheckpointEvery, 30*time.Second)
 	orDefault(&l.LogBytes, 512<<20)
+	orDefault(&l.ScrubBytes, 1<<20)
 	return l
 }
 
@@ -159,6 +162,7 @@ func (t Timing) withDefaults() Timing {
 	orDefault(&t.Watchdog, 5*time.Second)
 	orDefault(&t.CertLife, 90*24*time.Hour)
 	orDefault(&t.Reconnect, time.Hour)
+	orDefault(&t.Compare, 2*time.Second)
 	return t
 }
 

@@ -21,8 +21,10 @@ import (
 // logs and tables in temporary folders, several members in one process.
 
 // table has the few commands that the node itself and the stories here need.
-func table() *command.Table {
-	return command.NewTable([]command.Spec{
+func table() *command.Table { return command.NewTable(specs()) }
+
+func specs() []command.Spec {
+	return []command.Spec{
 		{Name: "SYSTEM.INIT", Arity: 4, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			_, err := c.HSet([]byte("system:group"), []byte("epoch"), args[1])
 			return command.OK, err
@@ -73,7 +75,7 @@ func table() *command.Table {
 		{Name: "NOW", Arity: 1, Flags: command.Write, Run: func(c *command.Call, _ [][]byte) (command.Reply, error) {
 			return command.Int(c.Now), nil
 		}},
-	})
+	}
 }
 
 // group is some members of one group under test.

@@ -200,7 +200,7 @@ func (n *Node) due() bool {
 		return true
 	}
 	due := false
-	err := n.View(func(tx *keyspace.Tx) error {
+	err := n.look(func(tx *keyspace.Tx) error {
 		due = n.opt.Due(tx)
 		return nil
 	})

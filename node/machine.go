@@ -37,16 +37,23 @@ func (m *machine) open(n *Node) (err error) {
 			err = errors.Join(err, m.close())
 		}
 	}()
-	m.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
-		ClusterID: n.id.ClusterID, Fatal: n.opt.Fatal, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the table: %w", err)
+	if err = n.openTable(); err != nil {
+		return err
 	}
 	if err = m.openLog(n); err != nil {
 		return err
 	}
 	return m.openState(n)
+}
+
+func (n *Node) openTable() (err error) {
+	n.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
+		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the table: %w", err)
+	}
+	return nil
 }
 
 func (m *machine) openLog(n *Node) error {
@@ -113,7 +120,8 @@ func (m *machine) openState(n *Node) error {
 		DB: m.db, Table: n.opt.Table, Node: n.id.origin(),
 		Waiter: n.pending, Observer: n.observe, Fatal: n.opt.Fatal, Logger: n.log,
 	})
-	m.snapshots = raftfsm.NewSnapshotStore(m.db)
+	store := raftfsm.NewSnapshotStore(m.db)
+	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived}
 	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update}
 	guarded := raftfsm.NewLogStore(m.wal, n.opt.Fatal)
 	if err := raftfsm.Reconcile(m.db, guarded); err != nil {

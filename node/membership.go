@@ -296,7 +296,7 @@ func (n *Node) isMarked(key, id string) bool { return n.field(key, id) != nil }
 
 // field reads a field of a hash as this member knows it; nil if there is none.
 func (n *Node) field(key, field string) (value []byte) {
-	_ = n.View(func(tx *keyspace.Tx) error { // an error is none
+	_ = n.look(func(tx *keyspace.Tx) error { // an error is none
 		v, ok, err := tx.HGet([]byte(key), []byte(field))
 		if err == nil && ok {
 			value = append([]byte{}, v...)
@@ -344,13 +344,15 @@ func (n *Node) configured() map[string]string {
 // rememberPeers keeps the members' addresses in the data folder, for a member
 // whose log has not told it yet.
 func (n *Node) rememberPeers() {
+	n.remembering.Lock()
+	defer n.remembering.Unlock()
 	peers := n.addresses()
 	delete(peers, n.id.NodeID)
 	id := n.id
-	if maps.Equal(peers, id.Peers) || id.State != stateMember {
+	if maps.Equal(peers, n.remembered) || id.State != stateMember {
 		return
 	}
-	id.Peers = peers
+	id.Peers, n.remembered = peers, peers
 	if err := id.write(n.opt.Dir); err != nil {
 		n.log.Warn("remembering the members' addresses", "err", err)
 	}

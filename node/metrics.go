@@ -16,6 +16,12 @@ type nodeMetrics struct {
 	readRounds    *metrics.Counter
 	readIndexes   *metrics.Counter
 	renewals      *metrics.Counter
+	comparisons   *metrics.Counter
+	mismatches    *metrics.Counter
+	scrub         *metrics.Histogram
+	scrubbedRows  *metrics.Counter
+	scrubbedBytes *metrics.Counter
+	scrubPasses   *metrics.Counter
 }
 
 func newMetrics(set *metrics.Set) *nodeMetrics {
@@ -30,6 +36,12 @@ func newMetrics(set *metrics.Set) *nodeMetrics {
 		readRounds:    set.GetOrCreateCounter("parlor_read_rounds_total"),
 		readIndexes:   set.GetOrCreateCounter("parlor_read_indexes_total"),
 		renewals:      set.GetOrCreateCounter("parlor_certificate_renewals_total"),
+		comparisons:   set.GetOrCreateCounter("parlor_state_comparisons_total"),
+		mismatches:    set.GetOrCreateCounter("parlor_state_mismatches_total"),
+		scrub:         set.GetOrCreateHistogram("parlor_scrub_seconds"),
+		scrubbedRows:  set.GetOrCreateCounter("parlor_scrub_rows_total"),
+		scrubbedBytes: set.GetOrCreateCounter("parlor_scrub_bytes_total"),
+		scrubPasses:   set.GetOrCreateCounter("parlor_scrub_passes_total"),
 	}
 }
 
@@ -44,6 +56,12 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_overlay_bytes", func() float64 { return float64(n.db.OverlayBytes()) })
 	gauge("parlor_requests_waiting", func() float64 { count, _ := n.pending.load(); return float64(count) })
 	gauge("parlor_requests_waiting_bytes", func() float64 { _, bytes := n.pending.load(); return float64(bytes) })
+	gauge("parlor_quarantined", func() float64 {
+		if n.Quarantined() != nil {
+			return 1
+		}
+		return 0
+	})
 	gauge("parlor_voters", func() float64 { v, _ := n.voters(); return float64(v) })
 	gauge("parlor_disk_free_bytes", func() float64 { return float64(diskOf(n.opt.Dir).Free) })
 	gauge("parlor_table_bytes", func() float64 { return float64(n.db.Stats().FileBytes) })

@@ -57,10 +57,17 @@ type Node struct {
 	checkpointed atomic.Int64 // when, Unix nanoseconds
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
-	changing     sync.Mutex // one change of the membership at a time
-	restoring    sync.Mutex // one restore at a time
-	renewing     sync.Mutex // one change of the credentials at a time
-	rotation     sync.Mutex // one step of replacing the authority at a time
+	quarantined  ward
+	inQuarantine wards     // other members, while this one leads
+	undecided    time.Time // since when comparing has found no majority
+	scrub        scrubber
+	reseeding    sync.Mutex
+	remembering  sync.Mutex        // guards remembered
+	remembered   map[string]string // addresses in the data folder
+	changing     sync.Mutex        // one change of the membership at a time
+	restoring    sync.Mutex        // one restore at a time
+	renewing     sync.Mutex        // one change of the credentials at a time
+	rotation     sync.Mutex        // one step of replacing the authority at a time
 	joins        chan struct{}
 	announce     chan struct{}
 
@@ -118,6 +125,21 @@ func openMember(opts Options) (*Node, error) {
 
 // open opens everything on disk; the caller holds the lock of the folder.
 func open(opts Options, id Identity) (*Node, error) {
+	n, err := prepare(opts, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.machine.open(n); err != nil {
+		return nil, err
+	}
+	if err := n.keepCertificate(false); err != nil {
+		return nil, errors.Join(err, n.machine.close())
+	}
+	return n, nil
+}
+
+// prepare makes a member, without what it has on disk.
+func prepare(opts Options, id Identity) (*Node, error) {
 	n := &Node{
 		opt: opts, id: id, log: opts.Log.With("node", id.NodeID[:8]),
 		metrics:    newMetrics(opts.Metrics),
@@ -154,13 +176,10 @@ func open(opts Options, id Identity) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.pending = newPending(id.origin(), boot, opts.Table, opts.Limits)
-	if err := n.machine.open(n); err != nil {
+	if err := n.loadQuarantine(); err != nil {
 		return nil, err
 	}
-	if err := n.keepCertificate(false); err != nil {
-		return nil, errors.Join(err, n.machine.close())
-	}
+	n.pending = newPending(id.origin(), boot, opts.Table, opts.Limits)
 	return n, nil
 }
 
@@ -211,6 +230,7 @@ func (n *Node) start(context.Context) error {
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)
 	n.RunAsLeader(n.rotating)
+	n.RunAsLeader(n.comparing)
 	n.port.start() // last: those who connect are served at once
 	if n.onlyVoter() {
 		n.background(n.standAlone)
@@ -221,7 +241,7 @@ func (n *Node) start(context.Context) error {
 // openPort prepares the cluster port and what is served there.
 func (n *Node) openPort(ln net.Listener) {
 	n.streams = newRaftStreams(n.guard, n.id.Cluster)
-	n.trans = newRaftTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.trans = newRaftTransport(n.serves, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: n.book,
 		Logger:                newRaftLog(n.log, "raft-net"),
 		Stream:                n.streams,
@@ -238,11 +258,15 @@ func (n *Node) openPort(ln net.Listener) {
 		callCert:      n.answerCert,
 		callRenew:     n.answerRenew,
 		callRotate:    n.answerRotate,
+		callHash:      n.answerHash,
+		callScrub:     n.answerScrub,
+		callDiffers:   n.answerDiffers,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
 	n.port.serve[protoRaft] = n.streams.serve
 	n.port.serve[protoWrites] = n.serveWrites
 	n.port.serve[protoCalls] = answers.serve
+	n.port.serve[protoSeed] = n.serveSeed
 	n.port.serve[protoJoin] = n.serveJoin
 }
 
@@ -301,7 +325,7 @@ func (n *Node) handOver(ctx context.Context) {
 		return
 	}
 	done := make(chan error, 1)
-	go func() { done <- n.raft.LeadershipTransfer().Error() }()
+	go func() { done <- n.transfer(ctx, "") }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -348,6 +372,9 @@ func (n *Node) Propose(ctx context.Context, reqs []command.Request) []command.Re
 	}
 	started := time.Now()
 	deadline := started.Add(n.opt.Timing.Propose)
+	if err := n.serves(); err != nil {
+		return n.refuse(reqs, err)
+	}
 	if n.overloaded() && !n.roomBy(ctx, deadline) {
 		return n.refuse(reqs, command.ErrBusy)
 	}
@@ -416,6 +443,9 @@ func (n *Node) expiring(ctx context.Context) {
 // fails with an error that is command.ErrNoLeader, and says that it is about a
 // read, if no majority answers in time.
 func (n *Node) ReadIndex(ctx context.Context) error {
+	if err := n.serves(); err != nil {
+		return err
+	}
 	n.metrics.readIndexes.Inc()
 	index, err := n.reads.index(ctx)
 	if err != nil {
@@ -427,6 +457,14 @@ func (n *Node) ReadIndex(ctx context.Context) error {
 // View calls fn with the keys as they are on this member now. Writes wait for
 // fn: it must take microseconds, and neither block nor call the node.
 func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
+	if err := n.serves(); err != nil {
+		return err
+	}
+	return n.look(fn)
+}
+
+// look is View for the member itself, which goes on in quarantine.
+func (n *Node) look(fn func(tx *keyspace.Tx) error) error {
 	return n.db.View(func(rows storage.Reader, st storage.State) error {
 		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
 	})
@@ -435,6 +473,9 @@ func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
 // Walk is View for reads that take longer: fn sees one instant and holds
 // nobody up, for up to 30 seconds.
 func (n *Node) Walk(fn func(tx *keyspace.Tx) error) error {
+	if err := n.serves(); err != nil {
+		return err
+	}
 	return n.db.Walk(func(rows storage.Reader, st storage.State) error {
 		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
 	})
@@ -481,8 +522,8 @@ func (n *Node) IsLeader() bool { return n.lead.term.Load() != 0 }
 // run again at the next leadership only.
 func (n *Node) RunAsLeader(fn func(ctx context.Context)) { n.lead.add(fn) }
 
-// WaitReady returns when this member knows a leader and holds all that was
-// committed before.
+// WaitReady returns when this member knows a leader, holds all that was
+// committed before and is not in quarantine.
 func (n *Node) WaitReady(ctx context.Context) error {
 	for {
 		err := n.ReadIndex(ctx)
@@ -494,6 +535,13 @@ func (n *Node) WaitReady(ctx context.Context) error {
 		}
 		if n.ctx.Err() != nil {
 			return command.ErrClosing
+		}
+		if lifted := n.quarantined.change(); n.Quarantined() != nil {
+			select {
+			case <-lifted:
+			case <-ctx.Done():
+			case <-n.ctx.Done():
+			}
 		}
 	}
 }

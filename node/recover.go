@@ -107,6 +107,9 @@ func recoverMember(opts Options, id Identity, keep []string, broken *error) (r R
 	if *broken != nil {
 		return r, *broken
 	}
+	if err := n.release(); err != nil { // its state is the group's from now on
+		return r, err
+	}
 	return r, n.forget(r.Kept)
 }
 

@@ -159,7 +159,7 @@ func (n *Node) certificateBy(ca *authority, life time.Duration) (tls.Certificate
 // for this one connection.
 func (n *Node) mintFor(pin string) (*tls.Certificate, error) {
 	var a authorities
-	err := n.View(func(tx *keyspace.Tx) error {
+	err := n.look(func(tx *keyspace.Tx) error {
 		var err error
 		a, _, err = readAuthorities(tx, n.guard.ring.creds())
 		return err

@@ -191,7 +191,7 @@ func (s *staged) check() error {
 // naturalize makes the staged table this group's own, with an epoch of its own.
 func (n *Node) naturalize(s *staged) (epoch string, err error) {
 	epoch = randomText(8)
-	err = n.View(func(own *keyspace.Tx) error {
+	err = n.look(func(own *keyspace.Tx) error {
 		return s.edit(n.readClock(), func(tx *keyspace.Tx) error {
 			if err := bringGroup(own, tx); err != nil {
 				return err

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -34,6 +33,9 @@ type Status struct {
 	DataBytes        int64    `json:"data_bytes"` // used part of the table's file
 	OverlayBytes     int64    `json:"overlay_bytes"`
 	Checkpoint       uint64   `json:"checkpoint"` // index of the last one on disk
+	// Quarantine says why this member serves nobody: its state differs from
+	// the group's.
+	Quarantine *Quarantine `json:"quarantine,omitempty"`
 }
 
 // Member is one member as seen from here. What is asked of the member itself
@@ -51,6 +53,8 @@ type Member struct {
 	Applied   uint64 `json:"applied"`
 	Lag       uint64 `json:"lag"` // entries behind the furthest member
 	StateHash string `json:"state_hash,omitempty"`
+	// Quarantine is why this member serves nobody, "" if it serves.
+	Quarantine string `json:"quarantine,omitempty"`
 }
 
 // Disk is the file system of the data folder, in bytes.
@@ -66,13 +70,19 @@ type memberState struct {
 	Commit    uint64 `json:"commit"`
 	Applied   uint64 `json:"applied"`
 	StateHash string `json:"state_hash"`
+	// Quarantine is why this member serves nobody, "" if it serves.
+	Quarantine string `json:"quarantine,omitempty"`
 }
 
 func (n *Node) state() memberState {
 	st := n.db.State()
+	quarantine := ""
+	if q := n.Quarantined(); q != nil {
+		quarantine = q.Reason
+	}
 	return memberState{
 		Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), Commit: n.raft.CommitIndex(),
-		Applied: st.Index, StateHash: fmt.Sprintf("%016x%016x", st.Hash.Hi, st.Hash.Lo),
+		Applied: st.Index, StateHash: hashText(st.Hash), Quarantine: quarantine,
 	}
 }
 
@@ -103,7 +113,8 @@ func (n *Node) Local() Status {
 		Clock: n.readClock(), Disk: diskOf(n.opt.Dir), DataBytes: n.db.Stats().FileBytes,
 		OverlayBytes: n.db.OverlayBytes(), Checkpoint: checkpoint.Index,
 	}
-	s.Ready = s.Leader != "" && s.Applied > 0
+	s.Quarantine = n.Quarantined()
+	s.Ready = s.Leader != "" && s.Applied > 0 && s.Quarantine == nil
 	for _, srv := range n.servers() {
 		m := Member{ID: string(srv.ID), Cluster: string(srv.Address), Voter: srv.Suffrage == raft.Voter, Leader: string(srv.ID) == s.Leader}
 		if m.Voter {
@@ -159,7 +170,7 @@ func (n *Node) ask(ctx context.Context, members []Member) {
 		}
 		asking.Go(func() {
 			if st := n.stateOf(ctx, m.ID); st != nil {
-				m.Reachable, m.Applied, m.StateHash = true, st.Applied, st.StateHash
+				m.Reachable, m.Applied, m.StateHash, m.Quarantine = true, st.Applied, st.StateHash, st.Quarantine
 			}
 		})
 	}

@@ -16,6 +16,7 @@ const (
 	protoRaft   = "parlor-raft/1"   // raft's own
 	protoWrites = "parlor-writes/1" // a follower's proposals, one way
 	protoCalls  = "parlor-calls/1"  // questions and answers between members
+	protoSeed   = "parlor-state/1"  // the table, for a member whose own is no good
 	protoJoin   = "parlor-join/1"   // the only one that needs no certificate: see join.go
 )
 
@@ -37,7 +38,7 @@ func (g *guard) server() *tls.Config {
 	members := &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &g.ring.creds().cert, nil },
-		NextProtos:     []string{protoRaft, protoWrites, protoCalls},
+		NextProtos:     []string{protoRaft, protoWrites, protoCalls, protoSeed},
 		ClientAuth:     tls.RequireAnyClientCert, // verified below, against our authorities only
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			_, err := g.verify(cs, x509.ExtKeyUsageClientAuth)

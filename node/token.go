@@ -181,7 +181,7 @@ func (n *Node) RevokeToken(ctx context.Context, id string) error {
 func (n *Node) checkToken(id, secret string) error {
 	var t Token
 	var hash string
-	err := n.View(func(tx *keyspace.Tx) error {
+	err := n.look(func(tx *keyspace.Tx) error {
 		var err error
 		t, hash, err = readToken(tx, id)
 		return err

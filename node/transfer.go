@@ -28,7 +28,8 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 }
 
 // heir is the member to lead next: the one that was named or, without a name,
-// the one that answers and has most of the log. Who is drained is not asked.
+// the one that answers and has most of the log. Who is drained or in
+// quarantine does not come into question.
 func (n *Node) heir(ctx context.Context, to string) (raft.Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -51,7 +52,7 @@ func (n *Node) heir(ctx context.Context, to string) (raft.Server, error) {
 	}
 	var able []candidate
 	for _, answer := range asked {
-		if c := <-answer; c.state != nil {
+		if c := <-answer; c.state != nil && c.state.Quarantine == "" {
 			able = append(able, c)
 		}
 	}

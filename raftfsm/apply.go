@@ -43,6 +43,7 @@ func (f *FSM) commit(batch *storage.Batch, l *raft.Log) {
 	f.state.Index, f.state.Term = l.Index, l.Term
 	batch.Commit(f.state)
 	f.applied.Store(l.Index)
+	f.trail.add(f.state)
 }
 
 // report tells the waiter what became of the requests of an entry.
@@ -117,7 +118,7 @@ func (x *run) item(it *Item) error {
 	}
 	x.db = it.Request.DB
 	selects := it.Request.Selects
-	mine := it.Origin == f.cfg.Node && f.cfg.Waiter != nil
+	mine := it.Origin == f.cfg.Node && f.cfg.Waiter != nil && !f.replaying
 	var replies []command.Reply
 	if x.watchesHold(it.Request.Watches) {
 		if mine {

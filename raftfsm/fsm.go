@@ -53,9 +53,12 @@ type FSM struct {
 	opened    uint64
 	histories map[[16]byte]*history
 	broken    error // why the FSM does nothing more
+	replaying bool  // entries whose requests were answered before
 
 	applied atomic.Uint64
 	skipped atomic.Uint64
+	trail   trail
+	reseed  atomic.Pointer[reseed] // waits for Snapshot
 
 	// Kept from entry to entry to save allocations.
 	call    command.Call
@@ -103,6 +106,7 @@ func (f *FSM) load() {
 	f.opened = f.state.Index
 	f.applied.Store(f.state.Index)
 	clear(f.histories)
+	f.trail.begin(f.state)
 }
 
 // Applied is the index of the last entry whose effects readers see.
@@ -157,6 +161,13 @@ func (f *FSM) halt(err error) {
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if f.broken != nil {
 		return nil, f.broken
+	}
+	if r := f.reseed.Swap(nil); r != nil {
+		err := f.replaceTable(r)
+		r.done <- err
+		if err != nil {
+			return nil, err
+		}
 	}
 	c, err := f.cfg.DB.Freeze()
 	if err != nil {

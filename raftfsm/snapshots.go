@@ -96,6 +96,14 @@ func (s *SnapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	return meta, stream, nil
 }
 
+// Arrived says whether id is of a snapshot from another node that waits to be
+// installed.
+func (s *SnapshotStore) Arrived(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.arrived[id] != nil
+}
+
 // Create implements raft.SnapshotStore. What it is for shows later: a
 // snapshot from elsewhere is written to the sink, a checkpoint of this table
 // never is.

@@ -415,8 +415,8 @@ func (db *DB) fatal(err error) error {
 // damaged reports a row that is not what was written. It does not return: who
 // asked for the row has no use for another.
 func (db *DB) damaged(err error) {
-	err = fmt.Errorf("data file %s is damaged: %w; restore a backup, or remove this member and let it join anew",
-		filepath.Join(db.dir, dataName), err)
+	err = fmt.Errorf("%w: data file %s is damaged: %w; restore a backup, or remove this member and let it join anew",
+		ErrDamaged, filepath.Join(db.dir, dataName), err)
 	panic(db.fatal(err))
 }
 

@@ -25,7 +25,9 @@ type Incoming struct {
 	tail     []byte // the last bytes received, perhaps the trailer
 	verified bool
 	closed   bool
-	adopted  bool // it becomes one of this table's group
+	adopted  bool  // it becomes one of this table's group
+	state    State // after Finish
+	meta     Meta  // after Finish
 }
 
 // Receive begins to receive a snapshot. The caller writes a Stream to it,
@@ -140,6 +142,7 @@ func (in *Incoming) refile(m *Meta) (err error) {
 		meta = *m
 		state.Index, state.Term = m.Index, m.Term
 	}
+	in.state, in.meta = state, meta
 	return f.bolt.Update(func(tx *bbolt.Tx) error {
 		if in.adopted {
 			if err := tx.Bucket(bucketMeta).Put(metaCluster, []byte(in.db.opt.ClusterID)); err != nil {

@@ -28,6 +28,7 @@ or its name: parlor status lists them.`,
 		clusterTransferCommand(),
 		clusterDrainCommand(),
 		clusterResumeCommand(),
+		clusterReseedCommand(),
 	)
 	return cmd
 }

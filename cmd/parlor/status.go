@@ -55,7 +55,15 @@ func printStatus(out io.Writer, s node.Status) error {
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%.12s\t%s\t%s\t%s\t%s\n", id, m.Name, memberRole(m), m.Applied, lag, hash, m.Cluster, m.HTTP, m.RESP, m.Version)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, m := range s.Members {
+		if m.Quarantine != "" {
+			_, _ = fmt.Fprintf(out, "\n%.8s %s is in quarantine and serves nobody: run parlor cluster reseed on it\n  %s\n", m.ID, m.Name, m.Quarantine)
+		}
+	}
+	return nil
 }
 
 func memberRole(m node.Member) string {

@@ -193,6 +193,9 @@ func (s *server) unready() error {
 	if s.member.Leader() == "" {
 		return errors.New("no leader is known")
 	}
+	if s.member.Quarantined() != nil {
+		return errors.New("this node is in quarantine: its state differs from the group's")
+	}
 	if !s.seeded.Load() {
 		return errors.New("this node is starting")
 	}

@@ -424,5 +424,6 @@ func TestGarbageDoesNotMatterToTheHash(t *testing.T) {
 		if a.Hash != b.Hash {
 			t.Fatal("collecting garbage changed the hash")
 		}
+		sameDigests(t, &a, &b, rapid.Int64Range(1, 3000).Draw(t, "limit"))
 	})
 }

@@ -166,7 +166,9 @@ func (s *staged) receive(b *backup.Reader) (sum string, err error) {
 	if sum, err = b.Copy(in); err != nil {
 		return "", errors.Join(backupError(err), in.Discard())
 	}
-	if err := in.Finish(nil); err != nil {
+	if err := in.Finish(nil); errors.Is(err, storage.ErrNewer) {
+		return "", errors.Join(fail(CodeNewer, err.Error()+": use a newer program"), in.Discard())
+	} else if err != nil {
 		return "", errors.Join(fail(CodeDamaged, "the backup is damaged: "+err.Error()), in.Discard())
 	}
 	if err := s.db.Install(in); err != nil {

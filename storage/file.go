@@ -20,6 +20,9 @@ import (
 // version is refused.
 const formatVersion = 3
 
+// ErrNewer: a data file or a snapshot was written by a newer program.
+var ErrNewer = errors.New("it was written by a newer program")
+
 // Names in the data file.
 var (
 	bucketRows = []byte("rows")
@@ -262,7 +265,9 @@ func readMeta(tx *bbolt.Tx) (s State, m Meta, err error) {
 	}
 	if v := bucket.Get(metaFormat); len(v) != 4 {
 		return s, m, errors.New("no format version")
-	} else if n := binary.BigEndian.Uint32(v); n != formatVersion {
+	} else if n := binary.BigEndian.Uint32(v); n > formatVersion {
+		return s, m, fmt.Errorf("%w: its format is version %d, this program knows version %d", ErrNewer, n, formatVersion)
+	} else if n != formatVersion {
 		return s, m, fmt.Errorf("its format is version %d, this program knows version %d", n, formatVersion)
 	}
 	if err := s.decode(bucket.Get(metaState)); err != nil {

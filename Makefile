@@ -30,8 +30,8 @@ web: ## bundle the widget and the console anew into web/dist
 golden: ## rewrite the golden files from what the code does now; read the diff
 	go test ./rules ./core ./resp ./cmd/parlor -update
 
-differential: ## a million random commands against a real redis-server
-	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis -run Differential -timeout 60m -v
+differential: ## a million random commands against a real redis-server, and a million over sockets
+	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis ./resp -run Differential -timeout 60m -v
 
 portable: ## the golden vectors of the store's arithmetic, as arm64 computes them (needs qemu-user)
 	GOARCH=arm64 go test -exec qemu-aarch64 ./storage/redis -run 'Everywhere|Angles' -count=1 -v

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
 
 // sortedUnless puts elements in order, unless theirs is to be compared.
@@ -22,10 +23,10 @@ func sortedUnless(order bool, r command.Reply, size int) command.Reply {
 
 // Values of all shapes go to a real server and come back.
 func TestPayloadsGoToRedisAndBack(t *testing.T) {
-	server, o := startRedis(t), newOurs()
+	server, o := redistest.Start(t), newOurs()
 	both := func(args ...string) {
 		t.Helper()
-		if mine, theirs := show(wire(o.do(args...), 2)), show(server.do(t, args...)); mine != theirs {
+		if mine, theirs := show(wire(o.do(args...), 2)), show(server.Do(args...)); mine != theirs {
 			t.Fatalf("%.60q answers %s, Redis %s", args, mine, theirs)
 		}
 	}
@@ -65,11 +66,11 @@ func TestPayloadsGoToRedisAndBack(t *testing.T) {
 	}
 	keys["x"], keys["gone"] = "XINFO", "XINFO"
 	for key, read := range keys {
-		mine, theirs := o.do("DUMP", key), server.do(t, "DUMP", key)
+		mine, theirs := o.do("DUMP", key), server.Do("DUMP", key)
 		if got := show(o.do("RESTORE", "copy", "0", string(theirs.Str), "REPLACE")); got != "+OK" {
 			t.Fatalf("the payload of %q from Redis: %s", key, got)
 		}
-		if got := show(server.do(t, "RESTORE", "copy", "0", string(mine.Str), "REPLACE")); got != "+OK" {
+		if got := show(server.Do("RESTORE", "copy", "0", string(mine.Str), "REPLACE")); got != "+OK" {
 			t.Fatalf("Redis gets the payload of %q: %s", key, got)
 		}
 		args := []string{read, "copy"}
@@ -88,7 +89,7 @@ func TestPayloadsGoToRedisAndBack(t *testing.T) {
 				both(args...)
 			}
 			args := []string{"XINFO", "STREAM", "copy", "FULL"}
-			if mine, theirs := show(maskInfo(wire(o.do(args...), 2), true)), show(maskInfo(server.do(t, args...), true)); mine != theirs {
+			if mine, theirs := show(redistest.MaskInfo(wire(o.do(args...), 2), true)), show(redistest.MaskInfo(server.Do(args...), true)); mine != theirs {
 				t.Fatalf("the copy of %s is %s, in Redis %s", key, mine, theirs)
 			}
 			continue
@@ -97,7 +98,7 @@ func TestPayloadsGoToRedisAndBack(t *testing.T) {
 		original := wire(o.do(append([]string{read, key}, args[2:]...)...), 2)
 		for who, copied := range map[string]string{
 			"here":     show(sortedUnless(order, wire(o.do(args...), 2), size)),
-			"in Redis": show(sortedUnless(order, server.do(t, args...), size)),
+			"in Redis": show(sortedUnless(order, server.Do(args...), size)),
 		} {
 			if want := show(sortedUnless(order, original, size)); copied != want {
 				t.Fatalf("%q %s is %.200s, want %.200s", key, who, copied, want)
@@ -117,7 +118,7 @@ func sealed(payload string) string {
 }
 
 func TestRestoreRefuses(t *testing.T) {
-	server, o := startRedis(t), newOurs()
+	server, o := redistest.Start(t), newOurs()
 	o.do("SADD", "s", "a", "b")
 	good := string(o.do("DUMP", "s").Str)
 	damaged := good[:3] + "x" + good[4:]
@@ -129,7 +130,7 @@ func TestRestoreRefuses(t *testing.T) {
 		{"RESTORE", "d", "0", good, "NOSUCH"}, {"RESTORE", "d", "0", good, "IDLETIME", "-1"}, {"RESTORE", "d", "0", good, "FREQ", "256"}, {"RESTORE", "d", "0", good, "IDLETIME", "1", "FREQ", "1"},
 		{"RESTORE", "d", "1", good, "ABSTTL"}, {"EXISTS", "d"}, {"RESTORE", "k", "1", good, "ABSTTL", "REPLACE"}, {"EXISTS", "k"}, {"RESTORE", "i", "100000", good, "IDLETIME", "3"}, {"SCARD", "i"}, {"DUMP", "absent"},
 	} {
-		if mine, theirs := show(wire(o.do(args...), 2)), show(server.do(t, args...)); mine != theirs {
+		if mine, theirs := show(wire(o.do(args...), 2)), show(server.Do(args...)); mine != theirs {
 			t.Errorf("%q answers %s, Redis %s", args, mine, theirs)
 		}
 	}

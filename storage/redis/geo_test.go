@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"fmt"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -59,9 +60,9 @@ func TestASearchMissesNobody(t *testing.T) {
 
 // Stored distances are those of Redis up to the last digits, which sines have.
 func TestDistancesAreStored(t *testing.T) {
-	server, o := startRedis(t), newOurs()
+	server, o := redistest.Start(t), newOurs()
 	both := func(args ...string) (mine, theirs string) {
-		return show(o.do(args...)), show(server.do(t, args...))
+		return show(o.do(args...)), show(server.Do(args...))
 	}
 	both("GEOADD", "g", "13.361389", "38.115556", "Palermo", "15.087269", "37.502669", "Catania", "12.4964", "41.9028", "Rome")
 	for _, args := range [][]string{
@@ -73,7 +74,7 @@ func TestDistancesAreStored(t *testing.T) {
 		}
 		for _, city := range []string{"Palermo", "Catania", "Rome"} {
 			mine := o.do("ZSCORE", "d", city)
-			theirs, err := strconv.ParseFloat(server.do(t, "ZSCORE", "d", city).Text(), 64)
+			theirs, err := strconv.ParseFloat(server.Do("ZSCORE", "d", city).Text(), 64)
 			if err != nil || math.Abs(mine.Float-theirs) > 1e-9*math.Max(1, theirs) {
 				t.Errorf("%q: %s is %v away, in Redis %v", args, city, mine.Float, theirs)
 			}

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -17,10 +18,10 @@ func TestFractionsAreTheSameEverywhere(t *testing.T) {
 		"GEOSEARCHSTORE $Z $p FROMLONLAT $x $y BYBOX 9000 9000 km STOREDIST", "GEODIST $p $M $M $u", "GEOPOS $p $M $m", "PFADD $h { $V } { $m }", "PFCOUNT $h", "ZRANGE $Z 0 -1 WITHSCORES", "SORT $Z BY string* STORE $l",
 	}
 	o := newOurs()
-	m := &maker{r: rand.New(rand.NewPCG(5, 5)), base: 1_700_000_000}
+	m := &redistest.Maker{R: rand.New(rand.NewPCG(5, 5)), Base: 1_700_000_000}
 	sum := sha256.New()
 	for range 20_000 {
-		args := m.command(m.pick(templates...))
+		args := m.Command(m.Pick(templates...))
 		fmt.Fprintln(sum, strings.Join(args, " "), show(o.do(args...)))
 	}
 	const want = "45bdb4cee3405eeb3633dd3ea46aff35"

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"fmt"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 	"strconv"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 // Counts and registers are those of Redis from one element to many, while
 // sparse and dense.
 func TestHyperLogLogsAreThoseOfRedis(t *testing.T) {
-	server := startRedis(t)
+	server := redistest.Start(t)
 	o := newOurs()
 	next := 0
 	for size := 1; size < 30_000; size += size/3 + 1 {
@@ -19,12 +20,12 @@ func TestHyperLogLogsAreThoseOfRedis(t *testing.T) {
 		}
 		other := []string{"PFADD", "other", "one", strconv.Itoa(size)}
 		for _, a := range [][]string{args, other, {"PFMERGE", "both", "pf", "other"}} {
-			if mine, theirs := show(o.do(a...)), show(server.do(t, a...)); mine != theirs {
+			if mine, theirs := show(o.do(a...)), show(server.Do(a...)); mine != theirs {
 				t.Fatalf("%d elements: %s answers %s, Redis %s", size, a[0], mine, theirs)
 			}
 		}
 		for _, a := range [][]string{{"GETRANGE", "pf", "16", "-1"}, {"GETRANGE", "both", "16", "-1"}, {"PFCOUNT", "pf"}, {"PFCOUNT", "pf", "other"}, {"PFCOUNT", "both"}} {
-			if mine, theirs := show(o.do(a...)), show(server.do(t, a...)); mine != theirs {
+			if mine, theirs := show(o.do(a...)), show(server.Do(a...)); mine != theirs {
 				t.Fatalf("%d elements: %q gives %.200s, Redis %.200s", size, a, mine, theirs)
 			}
 		}

@@ -8,17 +8,18 @@ import (
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/redis"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
 
 // The table says of each command what a real server says of it.
 func TestTheTableIsThatOfRedis(t *testing.T) {
-	server := startRedis(t)
-	server.do(t, "HELLO", "3")
+	server := redistest.Start(t)
+	server.Do("HELLO", "3")
 	for _, s := range redis.Commands() {
-		if !server.has(s.Name) && s.Since > "7.0" {
+		if !server.Has(s.Name) && s.Since > "7.0" {
 			continue // it is older than the command
 		}
-		info := server.do(t, "COMMAND", "INFO", s.Name)
+		info := server.Do("COMMAND", "INFO", s.Name)
 		if len(info.Elems) != 1 || len(info.Elems[0].Elems) < 7 {
 			t.Errorf("%s: Redis does not know it", s.Name)
 			continue
@@ -48,7 +49,7 @@ func TestTheTableIsThatOfRedis(t *testing.T) {
 				t.Errorf("%s: is in @%s, not so in Redis", s.Name, c)
 			}
 		}
-		docs := server.do(t, "COMMAND", "DOCS", s.Name)
+		docs := server.Do("COMMAND", "DOCS", s.Name)
 		fields := docs.Elems[1].Elems
 		for i := 0; i+1 < len(fields); i += 2 {
 			switch string(fields[i].Str) {

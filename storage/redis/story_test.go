@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 	"pgregory.net/rapid"
 )
 
@@ -183,11 +184,11 @@ func TestReplayGivesTheSameState(t *testing.T) {
 		run := func() (*ours, string) {
 			o := newOurs()
 			o.rand = rand.New(rand.NewPCG(seed, 1))
-			m := &maker{r: rand.New(rand.NewPCG(seed, 2)), base: o.state.Now/1000 + 100_000}
+			m := &redistest.Maker{R: rand.New(rand.NewPCG(seed, 2)), Base: o.state.Now/1000 + 100_000}
 			var replies strings.Builder
 			for range 300 {
-				o.state.Now += int64(m.r.IntN(3))
-				replies.WriteString(show(o.do(m.command(m.pick(templates...))...)))
+				o.state.Now += int64(m.R.IntN(3))
+				replies.WriteString(show(o.do(m.Command(m.Pick(redistest.Templates...))...)))
 			}
 			return o, replies.String()
 		}
@@ -253,9 +254,9 @@ func FuzzCommands(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, text string) {
 		o := newOurs()
-		m := &maker{r: rand.New(rand.NewPCG(seed, 2)), base: o.state.Now / 1000}
+		m := &redistest.Maker{R: rand.New(rand.NewPCG(seed, 2)), Base: o.state.Now / 1000}
 		for range 10 {
-			o.do(m.command(m.pick(templates...))...)
+			o.do(m.Command(m.Pick(redistest.Templates...))...)
 		}
 		o.do(strings.Split(text, "\n")...)
 		if err := o.state.Verify(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
 	"github.com/parlorchat/parlor/storage/redis"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
 
 // node runs commands on the table that a node has.
@@ -77,10 +78,10 @@ func TestOnTheTableOfANode(t *testing.T) {
 	for seed := range uint64(3) {
 		dir := t.TempDir()
 		memory, disk := newOurs(), openNode(t, dir)
-		m := &maker{r: rand.New(rand.NewPCG(seed, 2)), base: memory.state.Now/1000 + 100_000}
+		m := &redistest.Maker{R: rand.New(rand.NewPCG(seed, 2)), Base: memory.state.Now/1000 + 100_000}
 		for i := range 2000 {
-			args := m.command(m.pick(templates...))
-			memory.state.Now += int64(m.r.IntN(3))
+			args := m.Command(m.Pick(redistest.Templates...))
+			memory.state.Now += int64(m.R.IntN(3))
 			memory.rand = rand.New(rand.NewPCG(seed, uint64(i)))
 			want := show(memory.do(args...))
 			raw := command.New(args...)
@@ -92,7 +93,7 @@ func TestOnTheTableOfANode(t *testing.T) {
 			if got := show(disk.run(t, spec, call, raw)); got != want {
 				t.Fatalf("seed %d, command %d: %q\non disk   %s\nin memory %s", seed, i, args, got, want)
 			}
-			switch m.r.IntN(150) {
+			switch m.R.IntN(150) {
 			case 0:
 				disk.checkpoint(t)
 			case 1:

@@ -1,4 +1,4 @@
-package redis_test
+package redistest
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// templates say how random commands are made. $x are random arguments (see
+// Templates say how random commands are made. $x are random arguments (see
 // argument), [ ] may be left out, { } stands one to four times, a|b is one of
 // them. A command that stands more often is run more often.
-var templates = []string{
+var Templates = []string{
 	"SET $K $V [ NX|XX ] [ GET ] [ KEEPTTL ]", "SET $A $V [ EXAT $T ] [ NX|XX ]", "SET $K $V PXAT $P", "SET $K $I",
 	"GET $K", "GET $A", "GETSET $K $V", "GETDEL $K", "GETEX $K [ PERSIST ]", "GETEX $K EXAT $T", "GETEX $K PXAT $P", "SETNX $K $V",
 	"SETEX $K $R $V", "PSETEX $K $R000 $V", "MGET { $A }", "MSET { $K $V }", "MSETNX { $K $V }",
@@ -80,18 +80,19 @@ var templates = []string{
 	"XAUTOCLAIM $Q $g $c $w $E|- [ COUNT $R ] [ JUSTID ]", "XINFO STREAM $Q", "XINFO STREAM $Q FULL [ COUNT $j ]", "XINFO GROUPS $Q", "XINFO CONSUMERS $Q $g",
 }
 
-// maker makes random commands.
-type maker struct {
-	r    *rand.Rand
-	base int64 // seconds since 1970 that absolute times are near
+// Maker makes random commands.
+type Maker struct {
+	R    *rand.Rand
+	Base int64 // seconds since 1970 that absolute times are near
 	next int   // for ids of streams
 }
 
-func (m *maker) pick(options ...string) string { return options[m.r.IntN(len(options))] }
+// Pick chooses one of them.
+func (m *Maker) Pick(options ...string) string { return options[m.R.IntN(len(options))] }
 
 // argument gives a random argument of a kind.
-func (m *maker) argument(kind string) string {
-	n := m.r.IntN
+func (m *Maker) argument(kind string) string {
+	n := m.R.IntN
 	pool := func(prefix string, size int) string { return prefix + strconv.Itoa(n(size)) }
 	if n(60) == 0 && strings.Contains("KHSZLYQl", kind) {
 		kind = "A" // of another type, perhaps
@@ -108,15 +109,15 @@ func (m *maker) argument(kind string) string {
 	case "L":
 		return pool("lex", 2)
 	case "Y":
-		return m.pick("zset0", "zset1", "zset2", "set0", "set1")
+		return m.Pick("zset0", "zset1", "zset2", "set0", "set1")
 	case "l":
 		return pool("list", 3)
 	case "o":
-		return m.pick(strconv.Itoa(n(100)), strconv.Itoa(n(20)), strconv.Itoa(n(3000)), "#"+strconv.Itoa(n(5)))
+		return m.Pick(strconv.Itoa(n(100)), strconv.Itoa(n(20)), strconv.Itoa(n(3000)), "#"+strconv.Itoa(n(5)))
 	case "n":
-		return m.pick("i", "u") + m.pick("1", "2", "4", "8", "16", "32", "63", "64", "7", strconv.Itoa(n(66)))
+		return m.Pick("i", "u") + m.Pick("1", "2", "4", "8", "16", "32", "63", "64", "7", strconv.Itoa(n(66)))
 	case "C":
-		return m.pick("numbers", "list0", "list1", "set0", "set1", "zset0", "zset1", "lex0")
+		return m.Pick("numbers", "list0", "list1", "set0", "set1", "zset0", "zset1", "lex0")
 	case "O":
 		b := make([]byte, n(30))
 		for i := range b {
@@ -128,23 +129,23 @@ func (m *maker) argument(kind string) string {
 	case "p":
 		return pool("geo", 2)
 	case "x":
-		return strconv.FormatFloat(m.r.Float64()*360-180, 'f', 5, 64)
+		return strconv.FormatFloat(m.R.Float64()*360-180, 'f', 5, 64)
 	case "y":
-		return strconv.FormatFloat(m.r.Float64()*140-70, 'f', 5, 64)
+		return strconv.FormatFloat(m.R.Float64()*140-70, 'f', 5, 64)
 	case "a":
-		return m.pick("100", "5000", strconv.Itoa(n(2000)), "0.5")
+		return m.Pick("100", "5000", strconv.Itoa(n(2000)), "0.5")
 	case "u":
-		return m.pick("m", "km", "km", "KM", "mi", "ft")
+		return m.Pick("m", "km", "km", "KM", "mi", "ft")
 	case "b":
 		return strconv.Itoa(n(5) - 2)
 	case "t":
-		return m.pick("0", "1", "0.5", "1e3", "-1", "-0.1", "inf", "1e18", "9223372036854775", "0x10", "2.0001")
+		return m.Pick("0", "1", "0.5", "1e3", "-1", "-0.1", "inf", "1e18", "9223372036854775", "0x10", "2.0001")
 	case "Q":
 		return pool("stream", 2)
 	case "A":
-		return m.pick(pool("string", 5), pool("hash", 3), pool("set", 4), pool("zset", 3), pool("lex", 2), pool("stream", 2), pool("list", 3), "absent")
+		return m.Pick(pool("string", 5), pool("hash", 3), pool("set", 4), pool("zset", 3), pool("lex", 2), pool("stream", 2), pool("list", 3), "absent")
 	case "M":
-		return m.pick(pool("m", 12), pool("m", 12), pool("member:", 30), "", "\x00\xff\r\n")
+		return m.Pick(pool("m", 12), pool("m", 12), pool("member:", 30), "", "\x00\xff\r\n")
 	case "m":
 		return pool("many:", 250)
 	case "V":
@@ -158,7 +159,7 @@ func (m *maker) argument(kind string) string {
 		}
 		return pool("value ", 1000)
 	case "I":
-		return m.pick("0", "1", "-1", "10", "-7", "100", strconv.Itoa(n(1000)), "9223372036854775807", "-9223372036854775808")
+		return m.Pick("0", "1", "-1", "10", "-7", "100", strconv.Itoa(n(1000)), "9223372036854775807", "-9223372036854775808")
 	case "i":
 		return strconv.Itoa(n(300))
 	case "J":
@@ -167,29 +168,31 @@ func (m *maker) argument(kind string) string {
 		return strconv.Itoa(n(12))
 	case "R":
 		return strconv.Itoa(n(50) + 1)
+	case "e":
+		return strconv.Itoa(n(20) + 1)
 	case "R00000":
 		return strconv.Itoa((n(50) + 1) * 100_000)
 	case "R000":
 		return strconv.Itoa((n(50) + 1) * 1000)
 	case "W":
-		return m.pick("0", "1", "2", "-1", "0.5", "inf")
+		return m.Pick("0", "1", "2", "-1", "0.5", "inf")
 	case "F":
-		return m.pick("0.1", "0.2", "1.5", "-3.25", "1e3", "10", "3.0e-5", "0.3333333333333333", "12345678.9", "1e17", "-0")
+		return m.Pick("0.1", "0.2", "1.5", "-3.25", "1e3", "10", "3.0e-5", "0.3333333333333333", "12345678.9", "1e17", "-0")
 	case "D":
-		return m.pick("0", "1", "1.5", "-2", "3.25", "100", "-0.5", "1e10", "1e-7", "inf", "-inf", strconv.Itoa(n(20)))
+		return m.Pick("0", "1", "1.5", "-2", "3.25", "100", "-0.5", "1e10", "1e-7", "inf", "-inf", strconv.Itoa(n(20)))
 	case "B":
-		return m.pick("-inf", "+inf", "0", "1", "(1", "(1.5", "-2", "(-2", "3", "100", "(inf", strconv.Itoa(n(300)))
+		return m.Pick("-inf", "+inf", "0", "1", "(1", "(1.5", "-2", "(-2", "3", "100", "(inf", strconv.Itoa(n(300)))
 	case "X":
-		return m.pick("-", "+", "[m1", "(m1", "[m5", "(member:1", "[many:1", "(many:2", "[", "(", "[zzz", "[many:"+strconv.Itoa(n(250)))
+		return m.Pick("-", "+", "[m1", "(m1", "[m5", "(member:1", "[many:1", "(many:2", "[", "(", "[zzz", "[many:"+strconv.Itoa(n(250)))
 	case "T":
-		return strconv.FormatInt(m.base+int64(n(6)+1)*1000, 10)
+		return strconv.FormatInt(m.Base+int64(n(6)+1)*1000, 10)
 	case "P":
 		if n(8) == 0 {
-			return strconv.FormatInt((m.base-1000)*1000, 10)
+			return strconv.FormatInt((m.Base-1000)*1000, 10)
 		}
-		return strconv.FormatInt((m.base+int64(n(6)+1)*1000)*1000+int64(n(2)), 10)
+		return strconv.FormatInt((m.Base+int64(n(6)+1)*1000)*1000+int64(n(2)), 10)
 	case "G":
-		return m.pick("*", "s*", "*1", "m?", "m[1-3]", "m[^1]*", "*:*", "many:1*", `\m1`, "[a-z]*2", "h[ae]sh0", "*a*a*")
+		return m.Pick("*", "s*", "*1", "m?", "m[1-3]", "m[^1]*", "*:*", "many:1*", `\m1`, "[a-z]*2", "h[ae]sh0", "*a*a*")
 	case "E":
 		switch n(12) {
 		case 0:
@@ -209,22 +212,22 @@ func (m *maker) argument(kind string) string {
 		}
 		return m.argument("U")
 	case "N":
-		return m.pick("-", "+", "0", "("+strconv.Itoa(n(40)), strconv.Itoa(n(60)), fmt.Sprintf("%d-%d", n(60), n(3)), fmt.Sprintf("(%d-%d", n(60), n(3)))
+		return m.Pick("-", "+", "0", "("+strconv.Itoa(n(40)), strconv.Itoa(n(60)), fmt.Sprintf("%d-%d", n(60), n(3)), fmt.Sprintf("(%d-%d", n(60), n(3)))
 	case "g":
 		return pool("group", 2)
 	case "c":
 		return pool("consumer", 3)
 	case "w":
-		return m.pick("0", "0", "3600000")
+		return m.Pick("0", "0", "3600000")
 	}
 	panic("unknown kind " + kind)
 }
 
-// command makes a command from a template.
-func (m *maker) command(template string) []string {
+// Command makes a command from a template.
+func (m *Maker) Command(template string) []string {
 	words := strings.Fields(template)
 	args, _ := m.expand(words, 0, "")
-	switch m.r.IntN(40) { // now and then a wrong one
+	switch m.R.IntN(40) { // now and then a wrong one
 	case 0:
 		if len(args) > 1 {
 			args = args[:len(args)-1]
@@ -233,42 +236,42 @@ func (m *maker) command(template string) []string {
 		args = append(args, m.junk())
 	case 2:
 		if len(args) > 1 {
-			args[1+m.r.IntN(len(args)-1)] = m.junk()
+			args[1+m.R.IntN(len(args)-1)] = m.junk()
 		}
 	}
-	if m.r.IntN(4) == 0 {
+	if m.R.IntN(4) == 0 {
 		args[0] = strings.ToLower(args[0])
 	}
 	return args
 }
 
-func (m *maker) junk() string {
-	return m.pick("", "abc", "-1", "0", "1.5", "9223372036854775808", "nan", "(", "NX", "COUNT", "LIMIT", "GT", "WITHSCORES", "01", " 1", "+1", "0x10", "1-1-1", "=", "~")
+func (m *Maker) junk() string {
+	return m.Pick("", "abc", "-1", "0", "1.5", "9223372036854775808", "nan", "(", "NX", "COUNT", "LIMIT", "GT", "WITHSCORES", "01", " 1", "+1", "0x10", "1-1-1", "=", "~")
 }
 
 // expand makes arguments of words up to end, and gives the index after it.
-func (m *maker) expand(words []string, i int, end string) (args []string, next int) {
+func (m *Maker) expand(words []string, i int, end string) (args []string, next int) {
 	for i < len(words) && words[i] != end {
 		switch w := words[i]; {
 		case w == "[":
 			inner, next := m.expand(words, i+1, "]")
-			if m.r.IntN(2) == 0 {
+			if m.R.IntN(2) == 0 {
 				args = append(args, inner...)
 			}
 			i = next
 		case w == "{":
 			var next int
-			for n := 1 + m.r.IntN(4); n > 0; n-- {
+			for n := 1 + m.R.IntN(4); n > 0; n-- {
 				var inner []string
 				inner, next = m.expand(words, i+1, "}")
 				args = append(args, inner...)
 			}
 			i = next
 		default:
-			w = m.pick(strings.Split(w, "|")...)
+			w = m.Pick(strings.Split(w, "|")...)
 			if len(w) > 1 && w[0] == '$' {
 				w = m.argument(w[1:])
-			} else if m.r.IntN(6) == 0 {
+			} else if m.R.IntN(6) == 0 {
 				w = strings.ToLower(w)
 			}
 			args = append(args, w)

@@ -125,7 +125,7 @@ func TestARunningGroupGoesBackToABackup(t *testing.T) {
 	for i := range g.members {
 		dir := g.members[i].opt.Dir
 		g.kill(i)
-		if left, _ := filepath.Glob(filepath.Join(dir, stagingPrefix+"*")); len(left) > 0 {
+		if left, _ := filepath.Glob(filepath.Join(dir, "restor*")); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 		g.restart(i, dir)
@@ -280,5 +280,61 @@ func TestABackupWithoutAMajorityMustBeMeant(t *testing.T) {
 	must(t, err)
 	if got := get(t, n, "x"); got != "1" {
 		t.Errorf("the stale backup has %q", got)
+	}
+}
+
+func TestAMemberThatDiedInTheMiddleOfARestoreTakesTheOthersState(t *testing.T) {
+	t.Parallel()
+	g := form(t, 3, renewing)
+	g.do(g.members[0], "SET", "x", "1")
+	g.converge()
+	dir := g.members[2].opt.Dir
+	g.members[2].checkpoint()
+	must(t, g.members[2].markRestoring("an epoch that its table is not of"))
+	g.kill(2)
+	g.restart(2, dir) // it died before anything was replaced
+	must(t, g.members[2].WaitReady(t.Context()))
+	must(t, g.members[2].markRestoring(epochOf(g.members[2])))
+	g.kill(2)
+	o := g.options(dir)
+	o.Cluster = ""
+	_, err := Open(o)
+	wantCode(t, err, CodeUnsettled)
+
+	// The way that it names.
+	old, err := Reset(dir)
+	must(t, err)
+	must(t, g.members[0].Remove(t.Context(), old.NodeID, false))
+	token, err := g.members[0].CreateToken(t.Context(), 0)
+	must(t, err)
+	_, err = Join(t.Context(), g.options(dir), g.members[g.leader()].Cluster(), token)
+	must(t, err)
+	g.restart(2, dir)
+	g.waitVoters(3)
+	g.converge()
+
+	// If there are no others any more.
+	dir = g.members[1].opt.Dir
+	g.members[1].checkpoint()
+	must(t, g.members[1].markRestoring(epochOf(g.members[1])))
+	for i := range g.members {
+		g.kill(i)
+	}
+	_, err = g.recoverAlone(dir)
+	must(t, err)
+	g.restart(1, dir)
+	must(t, g.members[1].WaitReady(t.Context()))
+	if got := get(t, g.members[1], "x"); got != "1" {
+		t.Errorf("it reads %q", got)
+	}
+
+	// Alone, it was the group all the time.
+	g.members[1].checkpoint()
+	must(t, g.members[1].markRestoring(epochOf(g.members[1])))
+	g.kill(1)
+	g.restart(1, dir)
+	must(t, g.members[1].WaitReady(t.Context()))
+	if _, err := os.Stat(filepath.Join(dir, restoringFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the mark is still there: %v", err)
 	}
 }

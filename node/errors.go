@@ -23,6 +23,7 @@ const (
 	CodeUnreachable  = "UNREACHABLE"  // nobody answers there
 	CodeNotLeader    = "NOTLEADER"    // asked of a member that does not lead
 	CodeInvalid      = "INVALID"      // an argument that makes no sense
+	CodeUnsettled    = "UNSETTLED"    // died in the middle of a restore: take the state of the others
 	CodeBusy         = "BUSY"         // the same is under way already
 	CodeNotBackup    = "NOTBACKUP"    // the file is no backup
 	CodeNewer        = "NEWER"        // written by a newer program than this one

@@ -150,6 +150,7 @@ func (n *Node) takeOffice(term uint64) {
 		return
 	}
 	n.log.Info("leading the group", "term", term, "index", future.Index())
+	n.settled()
 	n.lead.begin(term, future.Index())
 	n.trans.commit(future.Index(), term)
 	if n.raft.State() != raft.Leader || n.raft.CurrentTerm() != term {

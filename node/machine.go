@@ -150,5 +150,8 @@ func (n *Node) observe(index uint64, touched []string) {
 	n.watchers.tell(touched)
 	if touched == nil {
 		n.pending.skipped()
+		if !n.replacing.Load() {
+			n.settled() // this is what the others have
+		}
 	}
 }

@@ -66,6 +66,8 @@ type Node struct {
 	remembered   map[string]string // addresses in the data folder
 	changing     sync.Mutex        // one change of the membership at a time
 	restoring    sync.Mutex        // one restore at a time
+	unsettled    atomic.Bool       // there is a mark of a restore
+	replacing    atomic.Bool       // the state is being replaced by a restore of this member
 	renewing     sync.Mutex        // one change of the credentials at a time
 	rotation     sync.Mutex        // one step of replacing the authority at a time
 	joins        chan struct{}
@@ -100,6 +102,9 @@ func Open(opts Options) (*Node, error) {
 		return nil, err
 	}
 	n.lock = lock
+	if err := n.checkSettled(); err != nil {
+		return nil, errors.Join(err, n.stop())
+	}
 	return n, nil
 }
 

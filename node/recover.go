@@ -110,7 +110,7 @@ func recoverMember(opts Options, id Identity, keep []string, broken *error) (r R
 	if err := n.release(); err != nil { // its state is the group's from now on
 		return r, err
 	}
-	return r, n.forget(r.Kept)
+	return r, errors.Join(n.forget(r.Kept), removeMark(opts.Dir))
 }
 
 // logEnd is where a member's log ends.

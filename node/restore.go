@@ -38,6 +38,7 @@ type Restored struct {
 
 const (
 	stagingPrefix = "restore-"
+	restoreTries  = 5                // if the leadership moves meanwhile
 	leadPatience  = 20 * time.Second // to become the leader
 )
 
@@ -66,18 +67,47 @@ func (n *Node) Restore(ctx context.Context, r io.Reader, o RestoreOptions) (Rest
 	}
 	defer s.remove()
 	out := Restored{From: s.manifest}
-	n.changing.Lock()
-	defer n.changing.Unlock()
-	if out.Epoch, err = n.naturalize(s); err != nil {
-		return Restored{}, err
-	}
-	if err := n.replaceState(s); err != nil {
-		return Restored{}, err
+	for tries := 1; ; tries++ {
+		out.Epoch, err = n.replaceBy(s)
+		if err == nil {
+			break
+		}
+		if tries == restoreTries || !leadershipMoved(err) {
+			return Restored{}, restoreError(err)
+		}
+		if err := n.leadHere(ctx); err != nil {
+			return Restored{}, err
+		}
 	}
 	out.Index = n.Applied()
 	n.log.Warn("the group's state was replaced by a backup",
 		"taken_at", time.UnixMilli(out.From.CreatedAt).UTC().Format(time.RFC3339), "of_group", out.From.ClusterID, "of_index", out.From.Index, "epoch", out.Epoch)
 	return out, nil
+}
+
+// replaceBy makes the staged table this group's own and puts it in the place
+// of the group's.
+func (n *Node) replaceBy(s *staged) (epoch string, err error) {
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	if epoch, err = n.naturalize(s); err != nil {
+		return "", err
+	}
+	return epoch, n.replaceState(s, epoch)
+}
+
+// leadershipMoved says whether a restore failed because another member leads
+// or might. The state may have been replaced all the same: to do it once more
+// makes it sure.
+func leadershipMoved(err error) bool {
+	return errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrLeadershipTransferInProgress)
+}
+
+func restoreError(err error) error {
+	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		return fail(CodeNotLeader, "this member does not lead any more; nothing was changed: try again")
+	}
+	return err
 }
 
 // leadHere makes this member the leader: only the leader can restore.
@@ -305,27 +335,31 @@ func copyKey(from, to *keyspace.Tx, key []byte) error {
 }
 
 // replaceState has raft put the staged table in the place of the group's.
-func (n *Node) replaceState(s *staged) error {
+func (n *Node) replaceState(s *staged, epoch string) error {
 	stream, err := s.db.OpenStream()
 	if err != nil {
 		return fmt.Errorf("reading the prepared backup: %w", err)
 	}
 	defer stream.Close()
 	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Index: stream.Meta().Index, Term: stream.Meta().Term, Size: stream.Size()}
-
+	if err := n.markRestoring(epoch); err != nil {
+		return err
+	}
 	// Whoever works as the leader stops, and begins anew with what is there
 	// then. The entry with which the leader takes office also lets readers
 	// know how far the new state reaches.
-	term := n.raft.CurrentTerm()
+	term, before := n.raft.CurrentTerm(), n.db.Stats().Epoch
 	n.lead.end()
+	n.replacing.Store(true)
 	err = n.awaitCall(func() error { return n.raft.Restore(meta, stream, 0) })
+	n.replacing.Store(false)
+	if n.db.Stats().Epoch == before {
+		n.settled() // nothing was replaced
+	}
 	if n.raft.State() == raft.Leader && n.raft.CurrentTerm() == term {
 		n.takeOffice(term)
 	}
-	switch {
-	case errors.Is(err, raft.ErrNotLeader):
-		return fail(CodeNotLeader, "this member does not lead any more; nothing was changed: try again")
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("replacing the group's state (parlor status tells how the group is; it can be tried again): %w", err)
 	}
 	return nil

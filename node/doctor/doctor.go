@@ -139,7 +139,7 @@ func fsync(dir string) Finding {
 	f.Status = OK
 	f.Found = fmt.Sprintf("%d writes of %d bytes: p50 %s, p99 %s, longest %s", len(times), fsyncBytes, short(p50), short(p99), short(longest))
 	switch {
-	case p99 > badFsync:
+	case p50 > badFsync:
 		f.Status, f.Advice = Fail, "each write of the group waits for this: use a disk with power-loss protection, and nothing else on it"
 	case p99 > slowFsync:
 		f.Status, f.Advice = Warn, "each write of the group waits for this; disks made for databases take less than 1 ms"

@@ -42,9 +42,12 @@ transcript: ## run the first chat on three real nodes and write docs/first-chat.
 bench: ## Go benchmarks of the store, the state machine and the rules
 	go test -run '^$$' -bench . -benchmem ./storage/... ./raftfsm ./rules ./resp
 
+figures: ## writes during a backup of 1 GB, and the restart of a node with it
+	PARLOR_FIGURES=1024 go test ./cmd/parlor -run 'TestBackupFigures$$' -count=1 -timeout 20m -v
+
 fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build demo test check race web golden differential portable transcript bench fuzz
+.PHONY: help build demo test check race web golden differential portable transcript bench figures fuzz
 .DEFAULT_GOAL := help

@@ -18,7 +18,11 @@ import (
 func (n *Node) adminBackups(mux *http.ServeMux) {
 	mux.HandleFunc("GET /backup", n.answerBackup)
 	mux.HandleFunc("POST /restore", func(w http.ResponseWriter, r *http.Request) {
-		out, err := n.Restore(r.Context(), r.Body, RestoreOptions{Foreign: r.FormValue("foreign") == "1"})
+		foreign := r.URL.Query().Get("foreign") == "1"
+		out, err := n.Restore(r.Context(), r.Body, RestoreOptions{Foreign: foreign})
+		if err != nil {
+			_, _ = io.Copy(io.Discard, r.Body) // who still writes does not read why it was refused
+		}
 		answerAdmin(w, out, err)
 	})
 }

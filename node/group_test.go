@@ -229,7 +229,7 @@ func (g *group) follower() int {
 // wait waits for a condition, and fails the test if it does not come.
 func (g *group) wait(what string, cond func() bool) {
 	g.t.Helper()
-	limit := time.After(15 * time.Second)
+	limit := time.After(60 * time.Second) // far more than it takes: the machine may be busy
 	for !cond() {
 		select {
 		case <-time.After(5 * time.Millisecond):

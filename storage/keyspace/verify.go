@@ -78,6 +78,12 @@ func (v *verifier) room(slot int) {
 
 // key checks a key and adds it to what is known of its room.
 func (v *verifier) key(o *object, value []byte, room *storage.Room) {
+	// A row that is shorter than it must be is a finding like any other.
+	defer func() {
+		if r := recover(); r != nil {
+			v.fail("key %q: its rows are damaged: %v", o.key(), r)
+		}
+	}()
 	if databaseOf(o.slot) == 0 && slotOf(0, o.key()) != o.slot {
 		v.fail("key %q is in the wrong room", o.key())
 	}
@@ -120,11 +126,6 @@ func (v *verifier) key(o *object, value []byte, room *storage.Room) {
 
 // body checks a small object's elements.
 func (v *verifier) body(o *object) {
-	defer func() {
-		if r := recover(); r != nil {
-			v.fail("key %q: %v", o.key(), r)
-		}
-	}()
 	var n int64
 	var when timing
 	defer func() { v.timing(o, when) }()

@@ -183,6 +183,9 @@ func load(c *command.Call, key, payload []byte) error {
 	if err != nil {
 		return err
 	}
+	if r.err != nil {
+		return r.err
+	}
 	if !r.done() || want == 0 || made != want { // nothing, or something twice
 		return errDumpFormat
 	}
@@ -192,10 +195,18 @@ func load(c *command.Call, key, payload []byte) error {
 // done says whether all was read and nothing was wrong.
 func (r *rdbReader) done() bool { return r.err == nil && len(r.b) == 0 }
 
+// whole is done, if there are no more than n elements to make.
+func (r *rdbReader) whole(n int) bool {
+	if n > maxRestored {
+		r.failWith(errDumpCount)
+	}
+	return r.done()
+}
+
 // members reads members and scores.
 func (r *rdbReader) members(binaryScores bool) []keyspace.Scored {
 	var out []keyspace.Scored
-	for n := r.count(); n > 0 && r.err == nil; n-- {
+	for n := r.count(); n > 0 && r.more(3); n-- {
 		m := keyspace.Scored{Member: r.string()}
 		if binaryScores {
 			m.Score = math.Float64frombits(binary.LittleEndian.Uint64(r.fixed(8)))
@@ -214,14 +225,14 @@ func (r *rdbReader) members(binaryScores bool) []keyspace.Scored {
 // much there was to make and how much came of it.
 
 func (r *rdbReader) list(c *command.Call, key []byte, items [][]byte) (want, made int64, err error) {
-	if r.done() {
+	if r.whole(len(items)) {
 		made, err = c.LPush(key, false, items)
 	}
 	return int64(len(items)), made, err
 }
 
 func (r *rdbReader) set(c *command.Call, key []byte, items [][]byte) (want, made int64, err error) {
-	if r.done() {
+	if r.whole(len(items)) {
 		made, err = c.SAddAll(key, items)
 	}
 	return int64(len(items)), made, err
@@ -231,14 +242,14 @@ func (r *rdbReader) hash(c *command.Call, key []byte, items [][]byte) (want, mad
 	if len(items)%2 == 1 {
 		r.fail()
 	}
-	if r.done() {
+	if r.whole(len(items) / 2) {
 		made, err = c.HSetAll(key, items)
 	}
 	return int64(len(items) / 2), made, err
 }
 
 func (r *rdbReader) zset(c *command.Call, key []byte, items []keyspace.Scored) (want, made int64, err error) {
-	if r.done() {
+	if r.whole(len(items)) {
 		made, err = c.ZAddAll(key, items)
 	}
 	return int64(len(items)), made, err

@@ -50,7 +50,7 @@ func (r *rdbReader) timedFields(relative bool) (out []timedField) {
 	if relative {
 		first = binary.LittleEndian.Uint64(r.fixed(8))
 	}
-	for n := r.count(); n > 0 && r.err == nil; n-- {
+	for n := r.count(); n > 0 && r.more(3); n-- {
 		at := r.number()
 		if at != 0 && relative {
 			at += first - 1
@@ -87,7 +87,7 @@ func (r *rdbReader) timedPack(preceded bool) (out []timedField) {
 // timedHash makes a hash of what was read. Fields whose time has come count as
 // made.
 func (r *rdbReader) timedHash(c *command.Call, key []byte, items []timedField) (want, made int64, err error) {
-	if !r.done() {
+	if !r.whole(len(items)) {
 		return 0, 0, nil
 	}
 	seen := make(map[string]struct{}, len(items))

@@ -6,6 +6,7 @@ import (
 	"hash/crc64"
 	"math"
 	"math/bits"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -153,10 +154,20 @@ func FuzzRestore(f *testing.F) {
 	f.Add([]byte("\x10\x0d\x0d\x00\x00\x00\x02\x00\x81a\x02\x81b\x02\xff"))
 	f.Add([]byte("\x0b\x0a\x02\x00\x00\x00\x01\x00\x00\x00\x07\x00"))
 	f.Add([]byte("\x00\xc3\x04\x0a\x00a\xe0\x00\x00"))
+	// Fields that expire, of all four shapes.
+	f.Add([]byte("\x18\x00\x68\xe5\xcf\x8b\x01\x00\x00\x02\x00\x01a\x01b\x41\x00\x01c\x01d"))
+	f.Add([]byte("\x16\x01\x00\x01a\x01b"))
+	f.Add([]byte("\x19\x00\x00\x00\x00\x00\x00\x00\x00\x0f\x0f\x00\x00\x00\x03\x00\x81a\x02\x81b\x02\x00\x01\xff"))
+	f.Add([]byte("\x17\x0f\x0f\x00\x00\x00\x03\x00\x81a\x02\x81b\x02\x00\x01\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		o := newOurs()
 		o.do("SET", "k", "old")
-		reply := o.do("RESTORE", "k", "0", sealed(string(b)), "REPLACE")
+		var reply command.Reply
+		// A byte may stand for a hundred and an element be two bytes, each of
+		// which becomes a slice: that much, and no more.
+		if n, most := allocated(func() { reply = o.do("RESTORE", "k", "0", sealed(string(b)), "REPLACE") }), uint64(4<<20+20_000*len(b)); n > most {
+			t.Fatalf("%d bytes took %d bytes of memory, more than %d", len(b), n, most)
+		}
 		if err := o.state.Verify(); err != nil {
 			t.Fatal(err)
 		}
@@ -164,6 +175,9 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("%v, and the old value is gone", reply.Err())
 		}
 		again := o.do("DUMP", "k")
+		if again.IsNull() {
+			return // a hash all of whose fields have expired long ago
+		}
 		if again.Err() != nil {
 			t.Fatal(again.Err())
 		}
@@ -171,4 +185,66 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("our own payload: %s", r)
 		}
 	})
+}
+
+// allocated gives how many bytes fn allocates.
+func allocated(fn func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	fn()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// lzf compresses n zero bytes after a beginning, at best.
+func lzf(begin string, n int) string {
+	var b []byte
+	for len(begin) > 0 {
+		part := begin[:min(len(begin), 32)]
+		b = append(append(b, byte(len(part)-1)), part...)
+		begin = begin[len(part):]
+	}
+	b = append(b, 0, 0) // the zero to repeat
+	for n--; n > 0; {
+		k := min(n, 264)
+		if k < 9 {
+			b = append(b, byte(k-1))
+			b = append(b, make([]byte, k)...)
+		} else {
+			b = append(b, 7<<5, byte(k-9), 0)
+		}
+		n -= k
+	}
+	return string(append(b, 0, 0xff))
+}
+
+func rdbLength(n int) string { return string(binary.BigEndian.AppendUint32([]byte{0x80}, uint32(n))) }
+
+// A small payload that stands for millions of elements is refused before it has
+// taken much.
+func TestASmallPayloadCannotTakeMuchMemory(t *testing.T) {
+	const size = 24 << 20
+	head := string(binary.LittleEndian.AppendUint32(nil, size)) + "\xff\xff"
+	packed := lzf(head, size-len(head)-1) // a listpack of zeros
+	intset := lzf("\x02\x00\x00\x00"+string(binary.LittleEndian.AppendUint32(nil, (size-8)/2)), size-9)
+	compressed := func(s string, size int) string { return "\xc3" + rdbLength(len(s)) + rdbLength(size) + s }
+	for name, payload := range map[string]string{
+		"a packed hash":        "\x10" + compressed(packed, size),
+		"a packed list":        "\x12\x01\x02" + compressed(packed, size),
+		"a packed stream":      "\x15\x01\x10" + strings.Repeat("\x00", 16) + compressed(packed, size),
+		"a packed timed hash":  "\x17" + compressed(packed, size),
+		"a set of integers":    "\x0b" + compressed(intset, size),
+		"a list of nothings":   "\x01" + rdbLength(8<<20) + strings.Repeat("\x00", 8<<20),
+		"a sorted set of ones": "\x03" + rdbLength(4<<20) + strings.Repeat("\x00\x01\x31", 4<<20),
+	} {
+		o := newOurs()
+		var reply command.Reply
+		n := allocated(func() { reply = o.do("RESTORE", "k", "0", sealed(payload)) })
+		if reply.Err() == nil {
+			t.Errorf("%s is taken", name)
+		}
+		if n > 300<<20 {
+			t.Errorf("%s: %d KB take %d MB", name, len(payload)>>10, n>>20)
+		}
+	}
 }

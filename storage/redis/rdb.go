@@ -50,10 +50,19 @@ const (
 	maxUnpacked = 64 << 20 // what compressed strings of a payload may become
 )
 
+// maxRestored is how many elements a payload may have: they are made in one
+// step of the log, and a few bytes can stand for many.
+const maxRestored = 1 << 20
+
+// maxPacked is how many parts one packed string of a payload may have. Redis
+// packs what is small: some hundred, unless it is told otherwise.
+const maxPacked = 3 << 16
+
 var (
 	errDumpSum    = command.Errorf("ERR", "DUMP payload version or checksum are wrong")
 	errDumpFormat = command.Errorf("ERR", "Bad data format")
 	errDumpSize   = command.Errorf("ERR", "the value is larger than 64 MB as a payload")
+	errDumpCount  = command.Errorf("ERR", "the payload has more than 1048576 fields, members, elements or entries, nothing was changed; restore it in parts")
 )
 
 // dumpSums is the table of the CRC64 that Redis has (Jones).
@@ -105,14 +114,26 @@ func appendRDBString(b, s []byte) []byte {
 type rdbReader struct {
 	b        []byte
 	unpacked int
+	items    int // read so far
 	err      error
 }
 
-func (r *rdbReader) fail() {
+func (r *rdbReader) fail() { r.failWith(errDumpFormat) }
+
+func (r *rdbReader) failWith(err error) {
 	r.b = nil
 	if r.err == nil {
-		r.err = errDumpFormat
+		r.err = err
 	}
+}
+
+// more notes that n elements are read, and says whether they may be.
+func (r *rdbReader) more(n int) bool {
+	// Of a hash and the like each has two parts, and packed ones three at most.
+	if r.items += n; r.items > 3*maxRestored {
+		r.failWith(errDumpCount)
+	}
+	return r.err == nil
 }
 
 // take gives n bytes.
@@ -206,6 +227,8 @@ func (r *rdbReader) string() []byte {
 
 // unpackLZF decompresses to exactly size bytes.
 func unpackLZF(in []byte, size int) (out []byte, ok bool) {
+	const most = 264 // that three bytes can stand for
+	out = make([]byte, 0, min(size, most*(len(in)/3+1)))
 	for len(in) > 0 {
 		control := int(in[0])
 		in = in[1:]
@@ -262,8 +285,11 @@ func (r *rdbReader) textDouble() float64 {
 
 // strings reads n strings.
 func (r *rdbReader) strings(n int) [][]byte {
+	if n > 2*maxRestored {
+		r.failWith(errDumpCount)
+	}
 	var out [][]byte
-	for ; n > 0 && r.err == nil; n-- {
+	for ; n > 0 && r.more(1); n-- {
 		out = append(out, r.string())
 	}
 	return out
@@ -276,6 +302,10 @@ func (r *rdbReader) intSet() [][]byte {
 	width, n := le.Uint32(b.fixed(4)), le.Uint32(b.fixed(4))
 	if (width != 2 && width != 4 && width != 8) || uint64(n)*uint64(width) != uint64(len(b.b)) {
 		r.fail()
+		return nil
+	}
+	if n > maxRestored {
+		r.failWith(errDumpCount)
 		return nil
 	}
 	var out [][]byte
@@ -295,7 +325,7 @@ func (r *rdbReader) intSet() [][]byte {
 // quickList gives the elements of a list of nodes.
 func (r *rdbReader) quickList() [][]byte {
 	var out [][]byte
-	for n := r.count(); n > 0 && r.err == nil; n-- {
+	for n := r.count(); n > 0 && r.more(1); n-- {
 		switch r.number() {
 		case 1: // one large element
 			out = append(out, r.string())
@@ -310,15 +340,22 @@ func (r *rdbReader) quickList() [][]byte {
 
 // listPack gives the elements of a packed string of them.
 func (r *rdbReader) listPack() [][]byte {
-	items, ok := unpackList(r.string())
-	if !ok {
+	packed := r.string()
+	items, ok := unpackList(packed, min(maxPacked, 3*maxRestored-r.items))
+	switch {
+	case !ok && len(items) > 0:
+		r.failWith(errDumpCount)
+	case !ok:
 		r.fail()
+	case !r.more(len(items)):
+		return nil
 	}
 	return items
 }
 
-// unpackList takes a listpack apart; integers become text.
-func unpackList(b []byte) (items [][]byte, ok bool) {
+// unpackList takes a listpack of up to limit elements apart; integers become
+// text. If there are more it gives some and ok is false.
+func unpackList(b []byte, limit int) (items [][]byte, ok bool) {
 	if len(b) < 7 || uint64(binary.LittleEndian.Uint32(b)) != uint64(len(b)) || b[len(b)-1] != 0xff {
 		return nil, false
 	}
@@ -352,12 +389,18 @@ func unpackList(b []byte) (items [][]byte, ok bool) {
 			return nil, false
 		}
 		r.take(uint64(backLen(before - len(r.b))))
-		if r.err != nil {
+		if r.err != nil { // cut off
 			return nil, false
+		}
+		if len(items) == max(limit, 1) {
+			return items, false
 		}
 		items = append(items, item)
 	}
-	return items, n == len(items) || n == math.MaxUint16
+	if n != len(items) && n != math.MaxUint16 {
+		return nil, false
+	}
+	return items, true
 }
 
 // backLen is how many bytes the length of an entry of a listpack takes.

@@ -109,12 +109,12 @@ func (n *Node) checkpointAt(ctx context.Context, index uint64) error {
 		case <-ctx.Done():
 			return fmt.Errorf("writing a checkpoint: %w", ctx.Err())
 		case <-n.ctx.Done():
-			return raftClosed
+			return errClosed
 		}
 	}
 }
 
-var raftClosed = errors.New("this member is closing")
+var errClosed = errors.New("this member is closing")
 
 // backupBurst is what a slowReader reads at a time.
 const backupBurst = 256 << 10

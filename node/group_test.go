@@ -125,6 +125,13 @@ func form(t testing.TB, n int, tune func(*Options)) *group {
 	t.Helper()
 	g := &group{t: t, tune: tune}
 	dir := filepath.Join(t.TempDir(), "m0")
+	t.Cleanup(func() { // before the folder goes, whatever has failed
+		for _, m := range g.members {
+			if m != nil {
+				m.stop()
+			}
+		}
+	})
 	formed, err := Init(t.Context(), g.options(dir))
 	must(t, err)
 	g.token = formed.JoinToken
@@ -134,13 +141,6 @@ func form(t testing.TB, n int, tune func(*Options)) *group {
 		g.join()
 	}
 	g.waitVoters(n)
-	t.Cleanup(func() {
-		for _, m := range g.members {
-			if m != nil {
-				m.stop()
-			}
-		}
-	})
 	return g
 }
 

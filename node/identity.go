@@ -152,6 +152,10 @@ func writeFile(path string, b []byte, mode fs.FileMode) error {
 	return nil
 }
 
+// WriteFile replaces a file of the data folder so that a power cut leaves the
+// old or the new one, whole.
+func WriteFile(path string, b []byte, mode fs.FileMode) error { return writeFile(path, b, mode) }
+
 func syncFolder(path string) error {
 	d, err := os.Open(path)
 	if err != nil {

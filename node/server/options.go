@@ -81,7 +81,7 @@ func keepAddresses(dir string, a addresses) error {
 	if err != nil {
 		return fmt.Errorf("encoding the addresses: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, addressFile), append(content, '\n'), 0o600); err != nil {
+	if err := node.WriteFile(filepath.Join(dir, addressFile), append(content, '\n'), 0o600); err != nil {
 		return fmt.Errorf("keeping the addresses: %w", err)
 	}
 	return nil

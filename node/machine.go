@@ -62,6 +62,9 @@ func (m *machine) openLog(n *Node) error {
 		return fmt.Errorf("making the folder of the log: %w", err)
 	}
 	var err error
+	if err = raftfsm.CheckLog(dir); err != nil {
+		return fail(CodeDamaged, err.Error())
+	}
 	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log"))); err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}

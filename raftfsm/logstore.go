@@ -54,6 +54,9 @@ func (s *LogStore) GetLog(index uint64, l *raft.Log) error {
 	if err == nil && l.Index != index {
 		err = fmt.Errorf("the store gave entry %d", l.Index)
 	}
+	if err == nil {
+		err = checkSum(l)
+	}
 	if err == nil && l.Type == raft.LogCommand {
 		err = CheckEntry(l.Data)
 	}
@@ -68,6 +71,9 @@ func (s *LogStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{
 
 // StoreLogs implements raft.LogStore.
 func (s *LogStore) StoreLogs(logs []*raft.Log) error {
+	for _, l := range logs {
+		l.Extensions = sumOf(l)
+	}
 	return s.check("appending to the log", s.inner.StoreLogs(logs))
 }
 

@@ -47,8 +47,8 @@ figures: ## writes during a backup of 1 GB, and the restart of a node with it
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
-damage: ## every byte of a log cut off, every bit turned over
-	PARLOR_DAMAGE=1 go test ./raftfsm -run 'CutOff|TurnsOver' -count=1 -timeout 60m -v
+damage: ## every byte of a log cut off, every bit turned over, every crash twice
+	PARLOR_DAMAGE=1 go test ./raftfsm -run 'CutOff|TurnsOver|CrashesAtAnyPoint' -count=1 -timeout 60m -v
 
 fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \

@@ -78,7 +78,7 @@ func CheckLog(dir string) error {
 		return fmt.Errorf("checking the log: %w", err)
 	}
 	good := goodPrefix(b)
-	if at := laterCommit(b, good); at > 0 {
+	if at := laterAppend(b, good); at > 0 {
 		return fmt.Errorf("%w: %s does not make sense at byte %d, but goes on at byte %d: the disk has changed what was written; "+
 			"remove this member's data and let it join again", ErrLogDamaged, last, good, at)
 	}
@@ -116,47 +116,46 @@ func readUsed(path string) ([]byte, error) {
 
 // goodPrefix is how many bytes of a segment are whole appends.
 func goodPrefix(b []byte) (good int) {
-	at, since := segmentHeader, 0
+	begin := 0 // the first append includes the header of the file
+	at := segmentHeader
+	for {
+		end := wholeAppend(b, begin, at)
+		if end == 0 {
+			return good
+		}
+		good, begin, at = end, end, end
+	}
+}
+
+// wholeAppend gives the end of the append whose sum begins at begin and whose
+// frames begin at at; 0 if there is none, or its sum is wrong.
+func wholeAppend(b []byte, begin, at int) (end int) {
 	for at+frameHeader <= len(b) {
 		h := b[at : at+frameHeader]
-		size := 0
 		switch h[0] {
 		case frameEntry, frameIndex:
 			n := int(binary.LittleEndian.Uint32(h[4:]))
 			if n > len(b)-at-frameHeader {
-				return good
+				return 0
 			}
-			size = (n + 7) &^ 7
+			at += frameHeader + (n+7)&^7
 		case frameCommit:
-			if crc32.Checksum(b[since:at], castagnoli) != binary.LittleEndian.Uint32(h[4:]) {
-				return good
+			if crc32.Checksum(b[begin:at], castagnoli) != binary.LittleEndian.Uint32(h[4:]) {
+				return 0
 			}
-			since = at + frameHeader
-			good = since
+			return at + frameHeader
 		default:
-			return good
+			return 0
 		}
-		at += frameHeader + size
 	}
-	return good
+	return 0
 }
 
-// laterCommit finds the end of a whole append that begins after another
-// commit beyond a place; 0 if there is none.
-func laterCommit(b []byte, from int) int {
-	var commits []int
-	for at := (from + 7) &^ 7; at+frameHeader <= len(b); at += frameHeader {
-		if [4]byte(b[at:]) != [4]byte{frameCommit} {
-			continue
-		}
-		want := binary.LittleEndian.Uint32(b[at+4:])
-		for _, c := range commits {
-			if crc32.Checksum(b[c+frameHeader:at], castagnoli) == want {
-				return at
-			}
-		}
-		if commits = append(commits, at); len(commits) > 4 {
-			commits = commits[1:]
+// laterAppend finds a whole append beyond a place; 0 if there is none.
+func laterAppend(b []byte, from int) int {
+	for at := from + frameHeader; at+frameHeader <= len(b); at += frameHeader {
+		if [4]byte(b[at:]) == [4]byte{frameEntry} && wholeAppend(b, at, at) > 0 {
+			return at
 		}
 	}
 	return 0

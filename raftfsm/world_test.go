@@ -50,6 +50,7 @@ type member struct {
 	fsm   *FSM
 	snaps *SnapshotStore
 
+	crash    func(point string) // may be nil
 	fatal    []error
 	results  map[string]command.Result // by "boot/seq"
 	touched  [][]string
@@ -65,7 +66,7 @@ func newMember(t testing.TB, id [16]byte) *member {
 
 func (m *member) start() {
 	m.t.Helper()
-	db, err := storage.Open(m.dir, storage.Options{ClusterID: "test", MapSize: 1 << 30, Fatal: m.onFatal})
+	db, err := storage.Open(m.dir, storage.Options{ClusterID: "test", MapSize: 1 << 30, Fatal: m.onFatal, Crash: m.crash})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -120,19 +120,22 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 
 // steadyFile brings what is written to the disk bit by bit. A gigabyte that
 // the system holds back and then writes at once would make others wait who
-// have something to put on the same disk.
+// have something to put on the same disk: with the usual file systems, even an
+// fsync of another file waits for it.
 type steadyFile struct {
-	f     *os.File
-	dirty int
+	f       *os.File
+	written int64
+	behind  int64 // up to here it was asked to go to the disk
 }
 
-const steadyBytes = 4 << 20
+const steadyBytes = 512 << 10
 
 func (s *steadyFile) Write(p []byte) (int, error) {
 	n, err := s.f.Write(p)
-	if s.dirty += n; err == nil && s.dirty >= steadyBytes {
-		s.dirty = 0
-		err = s.f.Sync()
+	s.written += int64(n)
+	if err == nil && s.written-s.behind >= steadyBytes {
+		err = flushRange(s.f, s.behind, s.written)
+		s.behind = s.written
 	}
 	return n, err
 }

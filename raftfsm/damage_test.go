@@ -1,8 +1,10 @@
 package raftfsm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -225,4 +227,33 @@ func TestABitThatTurnsOverInASnapshotIsFound(t *testing.T) {
 	if b.db.State() != before || len(b.fatal) > 0 {
 		t.Errorf("after %d bad snapshots: state %+v, fatal %v", tries, b.db.State(), b.fatal)
 	}
+}
+
+// Any bytes may be in a segment: they are looked at without a panic, in time
+// and memory in proportion.
+func FuzzCheckLog(f *testing.F) {
+	var whole []byte
+	for n := range 3 {
+		append1 := make([]byte, segmentHeader*(1-min(n, 1)))
+		append1 = append(append1, frameEntry, 0, 0, 0, 5, 0, 0, 0, 'e', 'n', 't', 'r', 'y', 0, 0, 0)
+		append1 = append(append1, frameCommit, 0, 0, 0)
+		append1 = binary.LittleEndian.AppendUint32(append1, crc32.Checksum(append1[:len(append1)-4], castagnoli))
+		whole = append(whole, append1...)
+	}
+	f.Add(whole)
+	f.Add(whole[:50])
+	path := filepath.Join(f.TempDir(), "00000000000000000001-0000000000000000.wal")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := allocated()
+		err := CheckLog(filepath.Dir(path))
+		if took := allocated() - before; took > 8*uint64(len(b))+1<<20 {
+			t.Fatalf("%d bytes took %d bytes of memory", len(b), took)
+		}
+		if err != nil && !errors.Is(err, ErrLogDamaged) {
+			t.Fatal(err)
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -124,7 +125,12 @@ func FuzzDecodeEntry(f *testing.F) {
 		if len(b) >= trailerSize {
 			b = appendTrailer(slices.Clone(b[:len(b)-trailerSize]), 0)
 		}
+		before := allocated()
 		e, err := DecodeEntry(b)
+		// An argument of no bytes takes one in the entry and a slice in memory.
+		if took := allocated() - before; took > 64*uint64(len(b))+64<<10 {
+			t.Fatalf("%d bytes took %d bytes of memory", len(b), took)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrVersion) {
 				t.Fatalf("unexpected error %v", err)
@@ -136,6 +142,13 @@ func FuzzDecodeEntry(f *testing.F) {
 			t.Fatalf("%+v became %+v, %v", e, again, err)
 		}
 	})
+}
+
+// allocated is how much memory was ever asked for.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 // A database that there is not, and a change before a command that is not

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -364,7 +365,13 @@ func FuzzReceive(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer db.Close()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		in, err := receive(db, data, nil)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 64*uint64(len(data))+16<<20 {
+			t.Fatalf("%d bytes took %d bytes of memory", len(data), took)
+		}
 		if err != nil {
 			return
 		}

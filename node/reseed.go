@@ -180,7 +180,7 @@ func (n *Node) serveSeed(conn *tls.Conn) {
 	}
 	defer stream.Close()
 	n.log.Info("sending this node's state to another member", "member", peer, "index", stream.State().Index, "bytes", stream.Size())
-	if err := json.NewEncoder(conn).Encode(seedAnswer{Size: stream.Size()}); err == nil {
+	if err = json.NewEncoder(conn).Encode(seedAnswer{Size: stream.Size()}); err == nil {
 		_, err = io.Copy(conn, stream)
 	}
 	if err != nil {

@@ -79,3 +79,16 @@ func benchFSM(b *testing.B, table *command.Table, rows int) *FSM {
 	}
 	return f
 }
+
+// What comparing the members costs an entry: its head's sum, when it is stored,
+// and a step of the trail, when it is applied.
+func BenchmarkComparing(b *testing.B) {
+	l := entry(1, request(bob, 1, 1, set("k", 1)))
+	var t trail
+	s := storage.State{}
+	for b.Loop() {
+		l.Extensions = sumOf(l)
+		s.Index++
+		t.add(s)
+	}
+}

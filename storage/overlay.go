@@ -39,9 +39,13 @@ type overlay struct {
 
 func newOverlay() *overlay { return &overlay{index: map[string][]byte{}} }
 
-// next gives an empty overlay for what comes after o.
+// roomAhead is for how many rows at most an overlay takes room before they
+// come, which spares the table most of its growing.
+const roomAhead = 1 << 16
+
+// next gives an empty overlay for what comes after o, probably much the same.
 func (o *overlay) next() *overlay {
-	n := newOverlay()
+	n := &overlay{index: make(map[string][]byte, min(o.rows, roomAhead))}
 	for i, s := range o.shelves {
 		if s != nil {
 			n.shelves[i] = s.next()

@@ -26,8 +26,8 @@ import (
 type shelf struct {
 	mu     sync.Mutex // of readers that fill the tree; writers are alone
 	tree   *btree.BTreeG[row]
-	recent []change // after what is in the tree
-	rows   int      // in the tree and in recent
+	recent changes // after what is in the tree
+	rows   int     // in the tree and in recent
 	// asked counts reads in order. Copies share it: who reads in a copy soon
 	// reads in the next one.
 	asked *atomic.Int32
@@ -57,7 +57,7 @@ func (s *shelf) next() *shelf {
 // copy gives a shelf that does not see later writes to s, in constant time.
 // Nobody may use s meanwhile.
 func (s *shelf) copy() *shelf {
-	return &shelf{tree: s.tree.Copy(), recent: s.recent[:len(s.recent):len(s.recent)], rows: s.rows, asked: s.asked}
+	return &shelf{tree: s.tree.Copy(), recent: s.recent.copy(), rows: s.rows, asked: s.asked}
 }
 
 const (
@@ -69,8 +69,8 @@ const (
 )
 
 func (s *shelf) put(c change) {
-	s.recent = append(s.recent, c)
-	n := len(s.recent)
+	s.recent.add(c)
+	n := s.recent.n
 	if n >= fewRecent && (n >= 2*s.rows || n >= s.tree.Len()/8 && s.asked.Load() >= oftenAsked) {
 		s.fill()
 	}
@@ -94,21 +94,21 @@ func (s *shelf) get(key []byte) (value []byte, ok bool) {
 // fill brings the tree up to date.
 func (s *shelf) fill() {
 	recent := s.recent
-	if len(recent) == 0 {
+	if recent.n == 0 {
 		return
 	}
-	s.recent = nil // a copy may have the old one
-	if len(recent) == 1 {
-		s.place(recent[0], nil)
+	s.recent = changes{} // a copy may have the old one
+	if recent.n == 1 {
+		s.place(recent.at(0), nil)
 		return
 	}
 	var hint btree.PathHint
 	empty := s.tree.Len() == 0
-	order := inOrder(recent)
-	for i, at := range order {
-		c := recent[at.n]
+	order := recent.inOrder()
+	for i, t := range order {
+		c := recent.at(t.n)
 		switch {
-		case i+1 < len(order) && order[i+1].head == at.head && bytes.Equal(recent[order[i+1].n].key, c.key):
+		case i+1 < len(order) && order[i+1].head == t.head && bytes.Equal(recent.at(order[i+1].n).key, c.key):
 			// A later write of the same row follows.
 		case !empty:
 			s.place(c, &hint)
@@ -118,13 +118,36 @@ func (s *shelf) fill() {
 	}
 }
 
-func (s *shelf) place(c change, hint *btree.PathHint) {
+func (s *shelf) place(c *change, hint *btree.PathHint) {
 	if c.forget {
 		s.tree.DeleteHint(c.row, hint)
 	} else {
 		s.tree.SetHint(c.row, hint)
 	}
 }
+
+// changes is a list in pieces, which does not move when it grows.
+type changes struct {
+	pieces [][]change // all full but the last
+	n      int
+}
+
+const pieceSize = 256
+
+func (l *changes) add(c change) {
+	if l.n%pieceSize == 0 {
+		l.pieces = append(l.pieces, make([]change, 0, pieceSize))
+	}
+	last := &l.pieces[len(l.pieces)-1]
+	*last = append(*last, c)
+	l.n++
+}
+
+func (l *changes) at(i int) *change { return &l.pieces[i/pieceSize][i%pieceSize] }
+
+// copy gives a list that is not to be added to, and does not see what is added
+// to l.
+func (l *changes) copy() changes { return changes{pieces: slices.Clone(l.pieces), n: l.n} }
 
 // ticket stands for a change while changes are sorted: comparing heads fetches
 // nothing from elsewhere in memory.
@@ -134,20 +157,20 @@ type ticket struct {
 }
 
 // inOrder sorts changes by key, and those of one key by age.
-func inOrder(changes []change) []ticket {
-	common := len(changes[0].key)
-	for i := range changes {
-		common = commonPrefix(changes[0].key[:common], changes[i].key)
+func (l *changes) inOrder() []ticket {
+	common := len(l.at(0).key)
+	for i := range l.n {
+		common = commonPrefix(l.at(0).key[:common], l.at(i).key)
 	}
-	order := make([]ticket, len(changes))
-	for i := range changes {
-		order[i] = ticket{head(changes[i].key[common:]), i}
+	order := make([]ticket, l.n)
+	for i := range order {
+		order[i] = ticket{head(l.at(i).key[common:]), i}
 	}
 	slices.SortFunc(order, func(a, b ticket) int {
 		if a.head != b.head {
 			return cmp.Compare(a.head, b.head)
 		}
-		if c := bytes.Compare(changes[a.n].key[common:], changes[b.n].key[common:]); c != 0 {
+		if c := bytes.Compare(l.at(a.n).key[common:], l.at(b.n).key[common:]); c != 0 {
 			return c
 		}
 		return cmp.Compare(a.n, b.n)

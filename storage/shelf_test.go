@@ -42,7 +42,7 @@ func TestShelf(t *testing.T) {
 			}
 			sameRows(t, o, want)
 			sameRows(t, old, oldWant)
-			if n := len(o.shelves['k'].recent); n != 0 {
+			if n := o.shelves['k'].recent.n; n != 0 {
 				t.Errorf("%d writes are not in the tree after a read", n)
 			}
 		})
@@ -54,7 +54,7 @@ func TestShelfForgetsFormerWrites(t *testing.T) {
 	o := newOverlay()
 	for n := range 100_000 {
 		o.set(row{fmt.Append(nil, "k", n%100), fmt.Append(nil, n)})
-		if have := len(o.shelves['k'].recent); have > fewRecent {
+		if have := o.shelves['k'].recent.n; have > fewRecent {
 			t.Fatalf("%d writes of 100 rows are kept", have)
 		}
 	}
@@ -85,13 +85,13 @@ func sameRows(t *testing.T, o *overlay, want map[string]string) {
 // BenchmarkShelfFill is what the first reader in order pays for a row.
 func BenchmarkShelfFill(b *testing.B) {
 	const rows = 100_000
-	changes := make([]change, rows)
-	for i := range changes {
-		changes[i] = change{row: row{key: benchKey(i)}}
+	var written changes
+	for i := range rows {
+		written.add(change{row: row{key: benchKey(i)}})
 	}
 	for b.Loop() {
 		s := newShelf()
-		s.recent = slices.Clone(changes)
+		s.recent = written.copy()
 		s.sorted()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")

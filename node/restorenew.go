@@ -48,7 +48,8 @@ func RestoreNew(ctx context.Context, opts Options, open func() (io.ReadCloser, e
 }
 
 // checkTarget refuses a folder that something is in, beside what an
-// interrupted attempt has left and the addresses that serve is to use.
+// interrupted attempt has left, and the addresses and the settings that serve is
+// to use.
 func checkTarget(dir string) error {
 	if err := checkVacant(dir); err != nil {
 		return err
@@ -64,7 +65,7 @@ func checkTarget(dir string) error {
 		return fmt.Errorf("looking into the data folder: %w", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != lockFile && name != "addresses.json" {
+		if name := e.Name(); name != lockFile && name != "addresses.json" && name != "parlor.yaml" {
 			return fail(CodeExists, fmt.Sprintf("%s is not empty, there is %s: give an empty folder", dir, name))
 		}
 	}

@@ -167,6 +167,7 @@ func (g *localGroup) startMember(m *member) error {
 	defer func() { _ = logFile.Close() }()
 
 	cmd := exec.Command(exe, args...)
+	cmd.Env = ownEnvironment(os.Environ())
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// A group of its own, so that Ctrl-C reaches the parent alone and the
 	// nodes are stopped in order.
@@ -275,11 +276,28 @@ func parlor(ctx context.Context, args ...string) ([]byte, error) {
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, exe, args...)
+	cmd.Env = ownEnvironment(os.Environ())
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("parlor %s: %w: %s", strings.Join(args[:1], " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.Bytes(), nil
+}
+
+// ownEnvironment is an environment without settings: the group has its own,
+// whatever is installed on this machine.
+func ownEnvironment(all []string) []string {
+	settings := map[string]bool{envName("config"): true}
+	for name := range settingNames(rootCommand()) {
+		settings[envName(name)] = true
+	}
+	var own []string
+	for _, v := range all {
+		if name, _, _ := strings.Cut(v, "="); !settings[name] {
+			own = append(own, v)
+		}
+	}
+	return append(own, envName("config")+"=")
 }
 
 // tail gives the last lines of a file, or why it cannot be read.

@@ -33,7 +33,7 @@ machine; the others join. Run parlor serve afterwards.
 			if asJSON {
 				return printJSON(out, formed)
 			}
-			base := consoleBase("", cmp.Or(o.HTTP, server.DefaultHTTP))
+			base := consoleBase("", cmp.Or(o.HTTP, server.DefaultHTTP), false)
 			_, _ = fmt.Fprintf(out, `group       %s
 node        %s
 cluster     %s

@@ -50,7 +50,8 @@ func (w *wrongUse) Unwrap() error { return w.err }
 
 func wrongUsef(format string, a ...any) error { return &wrongUse{fmt.Errorf(format, a...)} }
 
-func rootCommand() *cobra.Command {
+// bareRoot is the command line without any commands.
+func bareRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "parlor",
 		Short: "On-prem live chat in one binary",
@@ -60,28 +61,39 @@ func rootCommand() *cobra.Command {
   parlor serve     one node for real: data in ./parlor-data, a setup link is printed
   parlor init      the first of several nodes; then: parlor join on the others, parlor serve on each
 
-Each flag is also an environment variable (--data-dir is PARLOR_DATA_DIR) and a
-key of the config file named by --config. A flag wins over the environment, the
-environment over the file.`,
+Settings are flags, environment variables (--data-dir is PARLOR_DATA_DIR) or lines
+of a config file: parlor config --help.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.PersistentFlags().String("config", "", "config file (YAML: flag names as keys)")
+	root.PersistentFlags().String("config", "", "config file; without it parlor.yaml in the data folder, or "+systemConfig)
+	root.SetUsageFunc(usage)
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return wrongUsef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		return fillFlags(cmd, os.LookupEnv)
+		if cmd.Parent() != nil && cmd.Parent().Name() == "config" {
+			return nil // it is about the file: it reads it itself
+		}
+		_, err := fillFlags(cmd, os.LookupEnv)
+		return err
 	}
+	return root
+}
+
+func rootCommand() *cobra.Command {
+	root := bareRoot()
 	root.AddCommand(
 		serveCommand(),
 		initCommand(),
 		joinCommand(),
 		tokenCommand(),
 		statusCommand(),
+		configCommand(),
 		certCommand(),
 		caCommand(),
 		clusterCommand(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,9 +33,29 @@ type serveFlags struct {
 	stopWithStdin bool
 }
 
-func serveCommand() *cobra.Command {
-	o := server.Options{Version: version}
-	f := serveFlags{}
+// serving is the serve command with what its flags fill.
+type serving struct {
+	cmd     *cobra.Command
+	options server.Options
+	flags   serveFlags
+}
+
+func serveCommand() *cobra.Command { return newServing().cmd }
+
+// check completes the options and refuses what could not be served.
+func (s *serving) check(logs io.Writer) error {
+	if err := s.flags.complete(&s.options, logs); err != nil {
+		return err
+	}
+	if err := s.options.CheckTLS(); err != nil {
+		return &wrongUse{err}
+	}
+	return nil
+}
+
+func newServing() *serving {
+	s := &serving{options: server.Options{Version: version}}
+	o, f := &s.options, &s.flags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a node: everything after init or join, or a group of one in an empty folder",
@@ -45,39 +66,56 @@ given there are remembered. In an empty folder it forms a group of one by itself
 and prints a link with which the first administrator sets up the site.
 
 Without --resp-password-file, the Redis protocol is for clients on this machine
-only, whatever the address.`,
+only, whatever the address.
+
+The files with certificates are read again when they change, and on SIGHUP;
+connections that are open go on. What cannot be used is refused and logged, and
+the certificate before goes on.`,
+		Example: `  parlor serve                                   # try it: data in ./parlor-data, http://127.0.0.1:8080
+  parlor serve --data-dir /var/lib/parlor --http 0.0.0.0:443 \
+      --http-tls-cert chat.example.com.pem --http-tls-key chat.example.com.key
+  parlor serve --http 127.0.0.1:8080 --public-url https://chat.example.com \
+      --trusted-proxies 127.0.0.1/32             # behind a reverse proxy
+  parlor serve --config /etc/parlor/parlor.yaml`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			recent := &logRing{}
 			o.RecentLog, o.Settings = recent.Bytes, settingsOf(cmd)
-			if err := f.complete(&o, io.MultiWriter(cmd.ErrOrStderr(), recent)); err != nil {
+			if err := s.check(io.MultiWriter(cmd.ErrOrStderr(), recent)); err != nil {
 				return err
 			}
-			return runServe(cmd, o, f)
+			return runServe(cmd, *o, *f)
 		},
 	}
+	s.cmd = cmd
 	flags := cmd.Flags()
 	flags.StringVar(&o.Dir, "data-dir", defaultDataDir, "data folder")
+	flags.StringVar(&o.Name, "name", "", "what people call this node (default the host's name)")
+	flags.StringVar(&o.HTTP, "http", "", "listening address for visitors and agents (default as remembered, else "+server.DefaultHTTP+")")
+	flags.StringVar(&o.PublicURL, "public-url", "", "base URL at which browsers reach this node, such as https://chat1.example.com")
+	flags.StringVar(&o.HTTPCert, "http-tls-cert", "", "PEM file with the certificate for browsers, its own first; HTTPS is spoken then, and nothing else")
+	flags.StringVar(&o.HTTPKey, "http-tls-key", "", "PEM file with its key")
+	flags.StringSliceVar(&f.proxies, "trusted-proxies", nil, "networks whose X-Forwarded-For is believed, such as 10.0.0.0/8")
+	flags.BoolVar(&f.rateLimits, "rate-limits", true, "limit calls per visitor, agent and address; off only for load tests")
+	flags.BoolVar(&f.demo, "demo", false, "show the demo shop at /demo/")
+	groupFlags(flags, "Visitors and agents", "http", "public-url", "http-tls-cert", "http-tls-key", "trusted-proxies", "rate-limits", "demo")
+	flags.StringVar(&o.RESP, "resp", "", "listening address for the Redis protocol (default as remembered, else "+server.DefaultRESP+")")
+	flags.StringVar(&f.passwordFile, "resp-password-file", "", "file with the password that Redis clients must give")
+	flags.StringVar(&o.RESPCert, "resp-tls-cert", "", "PEM file with the certificate of the Redis protocol, which is then spoken over TLS only")
+	flags.StringVar(&o.RESPKey, "resp-tls-key", "", "PEM file with its key")
+	groupFlags(flags, "Redis clients", "resp", "resp-password-file", "resp-tls-cert", "resp-tls-key")
 	flags.StringVar(&o.Cluster, "cluster", "", "address of the cluster port, if it has changed (default "+server.DefaultCluster+" for a group of one)")
 	flags.StringVar(&o.Listen, "cluster-listen", "", "listening address of the cluster port, where it differs from --cluster")
-	flags.StringVar(&o.HTTP, "http", "", "listening address for visitors and agents (default as remembered, else "+server.DefaultHTTP+")")
-	flags.StringVar(&o.RESP, "resp", "", "listening address for the Redis protocol (default as remembered, else "+server.DefaultRESP+")")
-	flags.StringVar(&o.Name, "name", "", "what people call this node (default the host's name)")
-	flags.StringVar(&o.PublicURL, "public-url", "", "base URL at which browsers reach this node, such as https://chat1.example.com")
-	flags.StringVar(&f.passwordFile, "resp-password-file", "", "file with the password that Redis clients must give")
-	flags.StringVar(&o.RESPCert, "resp-tls-cert", "", "PEM file with the certificate of the Redis protocol, which is then spoken over TLS only; read again when it changes")
-	flags.StringVar(&o.RESPKey, "resp-tls-key", "", "PEM file with its key")
-	flags.StringSliceVar(&f.proxies, "trusted-proxies", nil, "networks whose X-Forwarded-For is believed, such as 10.0.0.0/8")
+	groupFlags(flags, "Other nodes", "cluster", "cluster-listen")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
-	flags.BoolVar(&f.demo, "demo", false, "show the demo shop at /demo/")
-	flags.BoolVar(&f.rateLimits, "rate-limits", true, "limit calls per visitor, agent and address; off only for load tests")
+	groupFlags(flags, "Log (on standard error)", "log-level", "log-format")
 	flags.StringVar(&f.seedFile, "seed", "", "file of commands to propose at the start")
 	flags.BoolVar(&f.stopWithStdin, "stop-with-stdin", false, "stop when standard input ends")
 	for _, hidden := range []string{"seed", "stop-with-stdin"} {
 		_ = flags.MarkHidden(hidden)
 	}
-	return cmd
+	return s
 }
 
 // complete turns what was typed into options.
@@ -94,9 +132,6 @@ func (f *serveFlags) complete(o *server.Options, logs io.Writer) error {
 		if o.RESPPassword = strings.TrimSpace(string(content)); o.RESPPassword == "" {
 			return wrongUsef("--resp-password-file %s is empty", f.passwordFile)
 		}
-	}
-	if (o.RESPCert == "") != (o.RESPKey == "") {
-		return wrongUsef("--resp-tls-cert and --resp-tls-key go together")
 	}
 	for _, p := range f.proxies {
 		prefix, err := netip.ParsePrefix(p)
@@ -140,6 +175,12 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 func runServe(cmd *cobra.Command, o server.Options, f serveFlags) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	o.Reload = reloads(ctx, hangups)
+	manager := newServiceManager(os.Getenv, o.Log)
+	o.Serving = func(alive func() error) { manager.serving(ctx, alive) }
 	if f.stopWithStdin {
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin)
@@ -163,23 +204,52 @@ func runServe(cmd *cobra.Command, o server.Options, f serveFlags) error {
 	}
 	out := cmd.OutOrStdout()
 	o.Ready = func(httpAddr, respAddr string) {
-		base := consoleBase(o.PublicURL, httpAddr)
+		manager.status("ready")
+		base := consoleBase(o.PublicURL, httpAddr, o.HTTPCert != "")
 		_, _ = fmt.Fprintf(out, "console   %s/console/\n", base)
 		if setupToken != "" {
 			_, _ = fmt.Fprintf(out, "set up    %s/console/#setup=%s      (once)\n", base, setupToken)
 		}
-		_, _ = fmt.Fprintf(out, "redis     redis-cli -p %s\n", port(respAddr))
+		overTLS := ""
+		if o.RESPCert != "" {
+			overTLS = "--tls "
+		}
+		_, _ = fmt.Fprintf(out, "redis     redis-cli %s-p %s\n", overTLS, port(respAddr))
 	}
 	return server.Run(ctx, o)
 }
 
+// reloads passes on that the certificates are to be read again.
+func reloads(ctx context.Context, hangups <-chan os.Signal) <-chan struct{} {
+	out := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangups:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case out <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
 // consoleBase is the address to print for people: one they can open.
-func consoleBase(publicURL, httpAddr string) string {
+func consoleBase(publicURL, httpAddr string, overTLS bool) string {
 	if publicURL != "" {
 		return strings.TrimSuffix(publicURL, "/")
 	}
-	if addr, err := netip.ParseAddrPort(httpAddr); err == nil && addr.Addr().IsUnspecified() {
-		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port())
+	scheme := "http"
+	if overTLS {
+		scheme = "https"
 	}
-	return "http://" + httpAddr
+	if addr, err := netip.ParseAddrPort(httpAddr); err == nil && addr.Addr().IsUnspecified() {
+		return fmt.Sprintf("%s://127.0.0.1:%d", scheme, addr.Port())
+	}
+	return scheme + "://" + httpAddr
 }

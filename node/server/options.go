@@ -37,7 +37,9 @@ type Options struct {
 	RESP         string // the same for the Redis protocol, else DefaultRESP
 	PublicURL    string // base URL at which browsers reach this member; empty: made from HTTP where that names a host
 	RESPPassword string // what AUTH must give; empty: clients of this machine only
-	RESPCert     string // PEM files; if set, the Redis protocol is spoken over TLS only
+	HTTPCert     string // PEM files; if set, HTTP is spoken over TLS only. They are read again when they change
+	HTTPKey      string
+	RESPCert     string // the same for the Redis protocol
 	RESPKey      string
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
@@ -51,6 +53,11 @@ type Options struct {
 	// was told, without secrets: for a debug bundle. Both may be nil.
 	RecentLog func() []byte
 	Settings  map[string]string
+	// Reload has the certificates of the doors read again. May be nil.
+	Reload <-chan struct{}
+	// Serving, if any, is called once the doors answer, which is before the
+	// member knows a leader. alive says what is stuck inside the process.
+	Serving func(alive func() error)
 	// Ready, if any, is called once the member takes requests, with the
 	// addresses it listens on.
 	Ready func(httpAddr, respAddr string)
@@ -128,6 +135,9 @@ func (o Options) publicURL(listening string) string {
 	host, _, err := net.SplitHostPort(listening)
 	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
 		return ""
+	}
+	if o.HTTPCert != "" {
+		return "https://" + listening
 	}
 	return "http://" + listening
 }

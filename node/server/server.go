@@ -37,6 +37,7 @@ type server struct {
 	failed   chan error // a front door that cannot go on
 	seeded   atomic.Bool
 	draining draining
+	keys     []*keyPair // of the doors that speak TLS
 }
 
 // Run serves until ctx ends, then stops in good order. The data folder must be
@@ -64,12 +65,12 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer func() { _ = respDoor.Close() }()
 
-	if o.RESPCert != "" || o.RESPKey != "" {
-		secure, err := resp.NewTLSListener(respDoor, o.RESPCert, o.RESPKey, o.Log)
-		if err != nil {
-			return &node.Error{Code: node.CodeInvalid, Message: err.Error()}
-		}
-		respDoor = secure
+	files := o.doorFiles()
+	if httpDoor, err = s.secure(httpDoor, files[0], "http/1.1"); err == nil {
+		respDoor, err = s.secure(respDoor, files[1])
+	}
+	if err != nil {
+		return &node.Error{Code: node.CodeInvalid, Message: err.Error()}
 	}
 
 	if err := s.open(httpDoor.Addr().String(), respDoor.Addr().String()); err != nil {
@@ -133,6 +134,12 @@ func (s *server) run(ctx context.Context, httpDoor, respDoor net.Listener) (err 
 	defer s.shut("HTTP", s.http.Shutdown)
 	s.openRESP(respDoor)
 	defer s.shut("RESP", s.resp.Close)
+	watching, done := context.WithCancel(ctx)
+	defer done()
+	s.watchKeys(watching)
+	if s.o.Serving != nil {
+		s.o.Serving(s.member.Alive)
+	}
 
 	if err := s.ready(ctx, httpDoor, respDoor); err != nil {
 		if ctx.Err() != nil {
@@ -149,6 +156,26 @@ func (s *server) run(ctx context.Context, httpDoor, respDoor net.Listener) (err 
 	case err := <-s.failed:
 		return err
 	}
+}
+
+// watchKeys looks after the certificates of the doors until ctx ends.
+func (s *server) watchKeys(ctx context.Context) {
+	for _, p := range s.keys {
+		go p.watch(ctx)
+	}
+	go func() {
+		for {
+			select {
+			case <-s.o.Reload:
+				for _, p := range s.keys {
+					p.reload()
+				}
+				s.log.Info("read the certificates again", "doors", len(s.keys))
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 }
 
 // ready waits until the member is one, and does what is to be done once.

@@ -98,17 +98,19 @@ func (f finding) judge() verdict {
 
 // comparing is the leader's duty.
 func (n *Node) comparing(ctx context.Context) {
-	every := time.NewTicker(n.opt.Timing.Compare)
-	defer every.Stop()
+	hashes, rows := time.NewTicker(n.opt.Timing.Compare), time.NewTicker(n.opt.Timing.Scrub)
+	defer hashes.Stop()
+	defer rows.Stop()
 	n.undecided = time.Time{}
 	for {
 		select {
-		case <-every.C:
+		case <-hashes.C:
+			n.compareHashes(ctx)
+		case <-rows.C:
+			n.compareRows(ctx)
 		case <-ctx.Done():
 			return
 		}
-		n.compareHashes(ctx)
-		n.compareRows(ctx)
 		if n.Quarantined() != nil {
 			return // whose state is wrong is no judge, while it still leads
 		}

@@ -82,7 +82,7 @@ type Limits struct {
 	RequestBytes    int           // one request; default 32 MiB
 	WaitingBytes    int           // requests of this member without an outcome; default 128 MiB
 	WaitingRequests int           // the same, counted; default 200 000
-	EntriesInFlight int           // entries handed to raft and not yet applied; default 4
+	EntriesInFlight int           // entries handed to raft and not yet applied; default 2
 	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 64 MiB
 	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes
 	CheckpointEvery time.Duration // longest time changed rows stay in memory only; default 30 s
@@ -107,6 +107,7 @@ type Timing struct {
 	CertLife    time.Duration // of a member's certificate, which is renewed after two thirds of it; default 90 days
 	Reconnect   time.Duration // longest life of a connection between members; default 1 h
 	Compare     time.Duration // between comparisons of the members' states; default 2 s
+	Scrub       time.Duration // between pieces of their tables that they compare; default 16 s
 }
 
 func (o Options) withDefaults() Options {
@@ -140,7 +141,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.RequestBytes, 32<<20)
 	orDefault(&l.WaitingBytes, 128<<20)
 	orDefault(&l.WaitingRequests, 200_000)
-	orDefault(&l.EntriesInFlight, 4)
+	orDefault(&l.EntriesInFlight, 2)
 	orDefault(&l.OverlayBytes, 64<<20)
 	orDefault(&l.OverlayHard, 4*l.OverlayBytes)
 	orDefault(&l.CheckpointEvery, 30*time.Second)
@@ -163,6 +164,7 @@ func (t Timing) withDefaults() Timing {
 	orDefault(&t.CertLife, 90*24*time.Hour)
 	orDefault(&t.Reconnect, time.Hour)
 	orDefault(&t.Compare, 2*time.Second)
+	orDefault(&t.Scrub, 16*time.Second)
 	return t
 }
 

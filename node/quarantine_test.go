@@ -20,7 +20,7 @@ import (
 // drifting has a command that the named member carries out otherwise than the
 // rest, as a fault in the program might: DRIFT member key.
 func drifting(o *Options) {
-	o.Timing.Compare = 20 * time.Millisecond
+	o.Timing.Compare, o.Timing.Scrub = 20*time.Millisecond, 20*time.Millisecond
 	self := o.Name
 	o.Table = command.NewTable([]command.Spec{{Name: "DRIFT", Arity: 3, Flags: command.Write,
 		Run: func(c *command.Call, args [][]byte) (command.Reply, error) {

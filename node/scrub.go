@@ -113,7 +113,7 @@ func (n *Node) compareRows(reign context.Context) {
 	applied := n.db.State().Index
 	args := scrubArgs{
 		Index: applied + n.scrub.ahead(applied, time.Now()), From: n.scrub.position(),
-		Bytes: max(1, int64(float64(n.opt.Limits.ScrubBytes)*n.opt.Timing.Compare.Seconds())),
+		Bytes: max(1, int64(float64(n.opt.Limits.ScrubBytes)*n.opt.Timing.Scrub.Seconds())),
 	}
 	var mu sync.Mutex
 	answers := map[string]scrubAnswer{}

@@ -105,9 +105,16 @@ func (d *Duel) history(args []string) []string {
 
 // oneScore says whether all members of a sorted set have the same score.
 func (d *Duel) oneScore(key string) bool {
-	r := d.Ours.Do("ZRANGE", key, "0", "-1", "WITHSCORES")
-	for i := 1; i < len(r.Elems); i += 2 {
-		if Show(r.Elems[i]) != Show(r.Elems[1]) {
+	var scores []string
+	for i, r := range d.Ours.Do("ZRANGE", key, "0", "-1", "WITHSCORES").Elems {
+		if len(r.Elems) == 2 { // a pair, in RESP3
+			scores = append(scores, Show(r.Elems[1]))
+		} else if i%2 == 1 {
+			scores = append(scores, Show(r))
+		}
+	}
+	for _, s := range scores {
+		if s != scores[0] {
 			return false
 		}
 	}

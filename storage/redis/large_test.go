@@ -1,0 +1,116 @@
+package redis_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/redis"
+)
+
+// large is keys of n elements each, on the table of a node: half of them in the
+// data file.
+type large struct {
+	t     *testing.T
+	disk  *node
+	table *command.Table
+	n     int
+	index uint64
+	now   int64
+}
+
+func (l *large) do(args ...string) (command.Reply, time.Duration) {
+	l.index++
+	raw := command.New(args...)
+	call := command.Call{Now: l.now, Index: l.index}
+	began := time.Now()
+	r := l.disk.run(l.t, l.table.Find(raw[0]), call, raw)
+	took := time.Since(began)
+	if err := r.Err(); err != nil {
+		l.t.Fatalf("%.80q: %v", args, err)
+	}
+	return r, took
+}
+
+// fill makes a key with l.n elements.
+func (l *large) fill(key string, head []string, element func(i int) []string) {
+	args := append([]string{}, head...)
+	for i := range l.n {
+		args = append(args, element(i)...)
+		if i%5000 == 4999 || i == l.n-1 {
+			l.do(args...)
+			args = append([]string{}, head...)
+		}
+		if i == l.n/2 {
+			l.disk.checkpoint(l.t)
+		}
+	}
+}
+
+// What stops the state machine for how long, with keys of a million elements:
+// PARLOR_LARGE=1000000 go test -run LargeKeys -v. Without it the keys are small,
+// and only the answers count.
+func TestLargeKeys(t *testing.T) {
+	n := 600
+	if s := os.Getenv("PARLOR_LARGE"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("PARLOR_LARGE: %v", err)
+		}
+	}
+	l := &large{t: t, disk: openNode(t, t.TempDir()), table: command.NewTable(redis.Commands()), n: n, now: 1_700_000_000_000}
+	name := func(i int) string { return fmt.Sprintf("element:%08d", i*7919%n) }
+	kinds := map[string]func(key string){
+		"hash": func(key string) {
+			l.fill(key, []string{"HSET", key}, func(i int) []string { return []string{name(i), "value"} })
+		},
+		"set": func(key string) {
+			l.fill(key, []string{"SADD", key}, func(i int) []string { return []string{name(i)} })
+		},
+		"zset": func(key string) {
+			l.fill(key, []string{"ZADD", key}, func(i int) []string { return []string{strconv.Itoa(i), name(i)} })
+		},
+		"list": func(key string) {
+			l.fill(key, []string{"RPUSH", key}, func(i int) []string { return []string{name(i)} })
+		},
+		"stream": func(key string) {
+			for i := range n {
+				l.do("XADD", key, fmt.Sprintf("%d-1", i+1), "field", "value")
+				if i == n/2 {
+					l.disk.checkpoint(t)
+				}
+			}
+		},
+	}
+	half, most := strconv.Itoa(n/2), strconv.Itoa(n-10)
+	for _, c := range []struct {
+		kind string
+		want int64 // of the reply, if it is a number
+		args []string
+	}{
+		{"hash", 1, []string{"EXPIRE", "k", "100"}}, {"hash", 0, []string{"RENAME", "k", "to"}}, {"hash", 1, []string{"DEL", "k"}}, {"hash", 1, []string{"UNLINK", "k"}}, {"hash", 0, []string{"SET", "k", "v"}}, {"hash", 1, []string{"COPY", "k", "to"}}, {"hash", 0, []string{"FLUSHALL"}},
+		{"set", 1, []string{"DEL", "k"}}, {"set", int64(n), []string{"SUNIONSTORE", "to", "k", "absent"}}, {"set", int64(n), []string{"SINTERSTORE", "to", "k", "k"}}, {"set", int64(n), []string{"SDIFFSTORE", "to", "k", "absent"}}, {"set", 0, []string{"SDIFFSTORE", "to", "k", "k"}}, {"set", 0, []string{"SPOP", "k", half}},
+		{"set", 10, []string{"SORT", "k", "ALPHA", "LIMIT", "0", "10", "STORE", "to"}}, {"set", int64(n), []string{"SORT", "k", "ALPHA", "STORE", "to"}},
+		{"zset", 1, []string{"DEL", "k"}}, {"zset", int64(n - 9), []string{"ZREMRANGEBYRANK", "k", "0", strconv.Itoa(n - 10)}}, {"zset", int64(n / 2), []string{"ZREMRANGEBYSCORE", "k", "-inf", "(" + half}}, {"zset", int64(n), []string{"ZREMRANGEBYSCORE", "k", "-inf", "inf"}}, {"zset", int64(n), []string{"ZUNIONSTORE", "to", "1", "k"}}, {"zset", int64(n), []string{"ZRANGESTORE", "to", "k", "0", "-1"}}, {"zset", 0, []string{"ZPOPMIN", "k", half}}, {"zset", int64(n / 2), []string{"ZRANK", "k", name(n / 2)}}, {"zset", int64(n), []string{"ZCOUNT", "k", "-inf", "inf"}},
+		{"list", 1, []string{"DEL", "k"}}, {"list", 0, []string{"LTRIM", "k", "0", "9"}}, {"list", 0, []string{"LTRIM", "k", "10", "-1"}}, {"list", 0, []string{"LTRIM", "k", half, "-1"}}, {"list", 1, []string{"LREM", "k", "0", name(n / 2)}}, {"list", int64(n + 1), []string{"LINSERT", "k", "BEFORE", name(n / 2), "new"}}, {"list", 0, []string{"LSET", "k", half, "new"}}, {"list", 0, []string{"LPOP", "k", most}}, {"list", int64(n / 2), []string{"LPOS", "k", name(n / 2)}},
+		{"stream", 1, []string{"DEL", "k"}}, {"stream", int64(n - 10), []string{"XTRIM", "k", "MAXLEN", "10"}}, {"stream", int64(n), []string{"XTRIM", "k", "MAXLEN", "0"}}, {"stream", 0, []string{"XADD", "k", "MAXLEN", "10", "*", "f", "v"}},
+	} {
+		if kinds[c.kind] == nil {
+			t.Fatal(c.kind)
+		}
+		kinds[c.kind]("k")
+		r, took := l.do(c.args...)
+		if r.Kind == command.KindInt && r.Int != c.want {
+			t.Errorf("%q answers %d, want %d", c.args, r.Int, c.want)
+		}
+		t.Logf("%-60.60s %10.3f ms", fmt.Sprint(c.args), float64(took.Microseconds())/1000)
+		l.do("FLUSHALL")
+		l.disk.checkpoint(t)
+	}
+	if err := l.disk.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

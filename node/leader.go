@@ -166,8 +166,10 @@ func (n *Node) tick(ctx context.Context) {
 	every := time.NewTicker(n.opt.Timing.Tick)
 	defer every.Stop()
 	for {
-		if n.due() {
-			n.Propose(ctx, []command.Request{{Commands: []command.Args{n.opt.Tick}}})
+		for range ticksAtOnce {
+			if !n.due() || !n.tickOnce(ctx) || n.opt.Due == nil {
+				break // nothing is left, or nobody knows
+			}
 		}
 		select {
 		case <-every.C:
@@ -175,6 +177,17 @@ func (n *Node) tick(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// ticksAtOnce is how many ticks one look at what is due may lead to. A tick does
+// a bounded part of it, and what expires is written faster than one part a
+// second.
+const ticksAtOnce = 50
+
+// tickOnce proposes a tick and says whether it did something.
+func (n *Node) tickOnce(ctx context.Context) bool {
+	r := n.Propose(ctx, []command.Request{{Commands: []command.Args{n.opt.Tick}}})[0]
+	return r.Err == nil && len(r.Replies) == 1 && r.Replies[0].Int > 0
 }
 
 // resume proposes Options.Resume until it is done or the leadership lost.

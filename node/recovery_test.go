@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // shortLog keeps next to nothing of the log behind a checkpoint.
@@ -248,6 +249,20 @@ func TestDutiesFollowTheLeadership(t *testing.T) {
 	if got := <-began; got != heir {
 		t.Errorf("it began at %s, not at the heir", got)
 	}
+}
+
+// What one tick leaves is not left to the next look, which may be far away.
+func TestTicksFollowEachOtherWhileMuchIsDue(t *testing.T) {
+	t.Parallel()
+	g := form(t, 1, func(o *Options) {
+		o.Tick = command.New("INCR", "ticks")
+		o.Timing.Tick = time.Hour
+		o.Due = func(tx *keyspace.Tx) bool {
+			v, _, _ := tx.Get([]byte("ticks"))
+			return len(v) == 0 || v[0] < '5'
+		}
+	})
+	g.wait("five ticks", func() bool { return get(t, g.members[0], "ticks") == "5" })
 }
 
 func TestTheClockTicksWhileSomethingIsDue(t *testing.T) {

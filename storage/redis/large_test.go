@@ -61,7 +61,7 @@ func TestLargeKeys(t *testing.T) {
 			t.Fatalf("PARLOR_LARGE: %v", err)
 		}
 	}
-	l := &large{t: t, disk: openNode(t, t.TempDir()), table: command.NewTable(redis.Commands()), n: n, now: 1_700_000_000_000}
+	l := &large{t: t, disk: openSized(t, t.TempDir(), 16<<30), table: command.NewTable(redis.Commands()), n: n, now: 1_700_000_000_000}
 	name := func(i int) string { return fmt.Sprintf("element:%08d", i*7919%n) }
 	kinds := map[string]func(key string){
 		"hash": func(key string) {

@@ -21,8 +21,13 @@ type node struct {
 
 func openNode(t *testing.T, dir string) *node {
 	t.Helper()
+	return openSized(t, dir, 64<<20)
+}
+
+func openSized(t *testing.T, dir string, size int64) *node {
+	t.Helper()
 	db, err := storage.Open(dir, storage.Options{
-		MapSize: 64 << 20, GarbageBudget: 50, Logger: slog.New(slog.DiscardHandler),
+		MapSize: size, GarbageBudget: 50, Logger: slog.New(slog.DiscardHandler),
 		Fatal: func(err error) { t.Fatal(err) },
 	})
 	if err != nil {

@@ -101,6 +101,10 @@ func (n *Node) fetchTable(ctx context.Context, id, addr string) (in *storage.Inc
 	if first > 0 {
 		least = max(least, first-1)
 	}
+	if q := n.Quarantined(); q != nil {
+		// What went wrong up to there might go wrong again.
+		least = max(least, q.Index)
+	}
 	conn, err := dialMember(ctx, n.guard, protoSeed, id, addr)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -9,8 +10,8 @@ import (
 	"github.com/parlorchat/parlor/storage/command"
 )
 
-// aclLogLength is how many refusals ACL LOG keeps.
-const aclLogLength = 128
+// defaultACLLog is how many refusals ACL LOG keeps unless told otherwise.
+const defaultACLLog = 128
 
 // aclLog keeps the last refusals; what repeats is counted.
 type aclLog struct {
@@ -46,10 +47,10 @@ func (l *aclLog) add(s *session, reason, object, user string) {
 	}
 	e.id = l.next
 	l.next++
-	if len(l.entries) >= aclLogLength {
-		l.entries = append(l.entries[:0], l.entries[1:]...)
-	}
 	l.entries = append(l.entries, e)
+	if more := int64(len(l.entries)) - s.server.live.aclLogLength.Load(); more > 0 {
+		l.entries = append(l.entries[:0], l.entries[more:]...)
+	}
 }
 
 func (l *aclLog) reset() {
@@ -93,7 +94,7 @@ func aclLogCommand(s *session, args [][]byte) (command.Reply, error) {
 		if err != nil {
 			return command.Reply{}, command.ErrNotInteger
 		}
-		n = int(max(min(v, aclLogLength), 0))
+		n = int(max(min(v, math.MaxInt32), 0))
 	}
 	return command.Array(s.server.acl.log.last(n)...), nil
 }

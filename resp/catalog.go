@@ -69,7 +69,7 @@ func newCatalog(table *command.Table) *catalog {
 	c.splitContainers()
 	for _, list := range [][]local{
 		connectionCommands(), transactionCommands(), clientCommands(), serverCommands(),
-		pubsubCommands(), monitorCommands(), inspectCommands(), aclCommands(), scriptCommands(), refusedCommands(),
+		pubsubCommands(), monitorCommands(), inspectCommands(), debugCommands(), aclCommands(), scriptCommands(), refusedCommands(),
 	} {
 		for i := range list {
 			if c.byName[list[i].spec.Name] == nil {

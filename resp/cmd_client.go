@@ -45,7 +45,12 @@ func clientCommands() []local {
 			command.Arg{Name: "how", Type: "oneof", Optional: true, Args: []command.Arg{
 				{Name: "timeout", Type: "pure-token", Token: "TIMEOUT"}, {Name: "error", Type: "pure-token", Token: "ERROR"}}})),
 			run: clientUnblock},
-		{spec: admin(sub("NO-EVICT", 3, "7.0.0", "Accepted; connections are never evicted.", onOff)), run: clientOnOff},
+		{spec: admin(sub("NO-EVICT", 3, "7.0.0", "Lets the connection not be ended when all use too much memory.", onOff)), run: clientNoEvict},
+		{spec: admin(sub("PAUSE", -3, "3.0.0", "Holds up the commands of this node's clients, all or those that write.",
+			command.Arg{Name: "timeout", Type: "integer"},
+			command.Arg{Name: "mode", Type: "oneof", Optional: true, Args: []command.Arg{
+				{Name: "write", Type: "pure-token", Token: "WRITE"}, {Name: "all", Type: "pure-token", Token: "ALL"}}})), run: clientPause},
+		{spec: admin(sub("UNPAUSE", 2, "6.2.0", "Ends a pause.")), run: clientUnpause},
 		{spec: sub("NO-TOUCH", 3, "7.2.0", "Accepted; reads never touch keys.", onOff), run: clientOnOff},
 		{spec: sub("GETREDIR", 2, "6.0.0", "Answers -1: there is no client tracking."),
 			run: func(*session, [][]byte) (command.Reply, error) { return command.Int(-1), nil }},
@@ -301,6 +306,14 @@ func clientUnblock(s *session, args [][]byte) (command.Reply, error) {
 	default:
 		return command.Bool(false), nil
 	}
+}
+
+func clientNoEvict(s *session, args [][]byte) (command.Reply, error) {
+	reply, err := clientOnOff(s, args)
+	if err == nil {
+		s.noEvict.Store(strings.EqualFold(string(args[2]), "ON"))
+	}
+	return reply, err
 }
 
 func clientOnOff(_ *session, args [][]byte) (command.Reply, error) {

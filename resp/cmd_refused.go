@@ -24,7 +24,6 @@ func refusedCommands() []local {
 		refused("BGREWRITEAOF", "1.0.0", "Refused: what was acknowledged is on disk.", 1, errOnDisk("BGREWRITEAOF")),
 		refused("SHUTDOWN", "1.0.0", "Refused: a node is stopped by who started it.", -1,
 			command.Errorf("ERR", "SHUTDOWN is not supported: stop the node's process, it hands over and closes cleanly")),
-		refused("DEBUG", "1.0.0", "Refused.", -2, errNotAllowed("DEBUG")),
 		refused("MIGRATE", "2.6.0", "Refused.", -6, errNotAllowed("MIGRATE")),
 		cluster,
 	}

@@ -60,6 +60,15 @@ type Config struct {
 	SlowlogThreshold time.Duration
 	// SlowlogLength is how many commands SLOWLOG keeps. Default 128.
 	SlowlogLength int
+	// KeepAlive is how long a connection may be silent before the system asks
+	// whether the client is still there. Default 60 s; negative: never.
+	KeepAlive time.Duration
+	// ClientMemory is how many bytes the connections may use together, for
+	// replies that wait, commands that come in, and MULTI, before those that
+	// use most are ended. Default 1 GiB; negative: any.
+	ClientMemory int64
+	// Debug allows the harmless subcommands of DEBUG, for test suites.
+	Debug bool
 	// Version is the version of the product, for INFO.
 	Version string
 	// Status tells the state of the node and its group, for INFO and WAIT. It
@@ -109,6 +118,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.QueuedBytes, 64<<20)
 	setDefault(&c.SlowlogThreshold, 10*time.Millisecond)
 	setDefault(&c.SlowlogLength, 128)
+	setDefault(&c.KeepAlive, time.Minute)
+	c.KeepAlive = max(c.KeepAlive, 0)
+	setDefault(&c.ClientMemory, 1<<30)
 	setDefault(&c.Version, "dev")
 	return c
 }

@@ -30,6 +30,9 @@ func (s *session) dispatch(args [][]byte) {
 			s.server.monitors.show(s, e, args)
 		}
 	}
+	if err == nil {
+		s.awaitResume(e)
+	}
 	switch {
 	case err != nil:
 		s.reject(e, err)
@@ -115,8 +118,10 @@ func (s *session) note(e *entry, args [][]byte, took time.Duration, reply comman
 	failed := reply.Kind == command.KindError
 	if failed {
 		s.server.stats.Failed.Add(1)
+		s.server.failures.add(reply.Str)
 	}
 	e.calls.note(took, failed)
+	s.server.noteTime(e, took)
 	if s.server.slow.isSlow(took) && !e.spec.Is(command.Blocking) {
 		s.server.slow.add(s, e, args, took)
 	}

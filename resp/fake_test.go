@@ -183,6 +183,9 @@ func startServer(t testing.TB, config Config, store Store) *Server {
 		if n := srv.Stats().Clients.Load(); n != 0 {
 			t.Errorf("%d clients are left after Close", n)
 		}
+		if n := srv.backlog.bytes.Load(); n != 0 {
+			t.Errorf("%d bytes are counted as waiting after Close", n)
+		}
 	})
 	return srv
 }

@@ -73,6 +73,17 @@ func (p *frameParser) missing() int {
 	return p.bulkLen - len(p.bulk)
 }
 
+// size is how many bytes the command under way takes so far.
+func (p *frameParser) size() int {
+	if p.state == atStart {
+		return 0
+	}
+	return max(p.total-p.bulkLen, 0) + cap(p.bulk) + cap(p.args)*argOverhead
+}
+
+// argOverhead is what an argument costs besides its bytes.
+const argOverhead = 24
+
 // spare gives room for bytes of the argument under way, so that a long one is
 // read from the network into its place. The room grows with what has arrived.
 func (p *frameParser) spare() []byte {

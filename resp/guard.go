@@ -3,7 +3,6 @@ package resp
 import (
 	"errors"
 	"io"
-	"math"
 	"net"
 	"os"
 	"sync"
@@ -35,6 +34,7 @@ var longAgo = time.Unix(1, 0)
 type guardConn struct {
 	net.Conn
 	config *Config
+	live   *settings
 	stats  *Stats
 	out    *outbox
 	opened time.Time
@@ -51,6 +51,8 @@ type guardConn struct {
 	lastRead int    // bytes of the last read into buf
 	readErr  error  // end of the input, found while nobody read
 
+	held atomic.Int64 // bytes of commands that are coming in, roughly
+
 	authenticated bool
 	patient       bool        // idleness is no reason to end: the client listens
 	ending        atomic.Bool // no more input is wanted
@@ -58,12 +60,13 @@ type guardConn struct {
 	closeOnce     sync.Once
 }
 
-func newGuardConn(conn net.Conn, config *Config, stats *Stats) *guardConn {
+func newGuardConn(conn net.Conn, config *Config, live *settings, stats *Stats, waiting *backlog) *guardConn {
 	g := &guardConn{
 		Conn:   conn,
 		config: config,
+		live:   live,
 		stats:  stats,
-		out:    newOutbox(conn, config.WriteTimeout, &stats.BytesOut),
+		out:    newOutbox(conn, config.WriteTimeout, &stats.BytesOut, waiting),
 		opened: time.Now(),
 		ended:  make(chan struct{}),
 		buf:    make([]byte, minReadBuffer),
@@ -174,6 +177,9 @@ func (g *guardConn) fill() error {
 	if err := g.setReadDeadline(); err != nil {
 		return err
 	}
+	if size := g.parser.size(); size > 0 || g.held.Load() > 0 {
+		g.held.Store(int64(size))
+	}
 	if g.r == g.w && g.parser.missing() > 0 {
 		n, err := g.Conn.Read(g.parser.spare())
 		g.stats.BytesIn.Add(int64(n))
@@ -226,8 +232,8 @@ func (g *guardConn) setReadDeadline() error {
 			g.started = time.Now()
 		}
 		at = g.started.Add(g.config.CommandTimeout)
-	} else if g.config.IdleTimeout > 0 && !g.patient {
-		at = time.Now().Add(g.config.IdleTimeout)
+	} else if idle := time.Duration(g.live.idleTimeout.Load()); idle > 0 && !g.patient {
+		at = time.Now().Add(idle)
 	}
 	if !g.authenticated {
 		at = earlier(at, g.opened.Add(g.config.AuthTimeout))
@@ -306,7 +312,7 @@ func (g *guardConn) push(b []byte) error {
 	if err := g.out.awaitRoom(g.config.OutputLimit); err != nil {
 		return err
 	}
-	return g.out.push(b, math.MaxInt)
+	return g.out.push(b, g.live.hardLimit(classNormal))
 }
 
 // Write takes what redcon itself writes, in order with all else.

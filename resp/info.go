@@ -1,6 +1,8 @@
 package resp
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"os"
@@ -38,6 +40,8 @@ func infoSections() []infoSection {
 		{"cpu", false, infoCPU},
 		{"modules", false, func(*session, *infoFields) error { return nil }},
 		{"commandstats", true, infoCommandStats},
+		{"errorstats", false, infoErrorStats},
+		{"latencystats", true, infoLatencyStats},
 		{"cluster", false, func(_ *session, f *infoFields) error { f.add("cluster_enabled", 0); return nil }},
 		{"parlor", false, infoParlor},
 		{"keyspace", false, infoKeyspace},
@@ -80,32 +84,56 @@ func (s *session) info(args [][]byte) (command.Reply, error) {
 func infoServer(s *session, f *infoFields) error {
 	up := time.Since(s.server.started)
 	f.add("redis_version", redisVersion)
+	f.add("redis_git_sha1", "00000000")
+	f.add("redis_git_dirty", 0)
+	f.add("redis_build_id", s.server.config.Version)
 	f.add("redis_mode", "standalone")
 	f.add("server_name", "parlor")
 	f.add("parlor_version", s.server.config.Version)
 	f.add("os", runtime.GOOS+" "+runtime.GOARCH)
 	f.add("arch_bits", 32<<(^uint(0)>>63))
 	f.add("go_version", runtime.Version())
+	f.add("multiplexing_api", "goroutines")
 	f.add("process_id", os.Getpid())
+	if st, ok := f.status(); ok {
+		f.add("run_id", runID(st.NodeID))
+	}
 	f.add("tcp_port", s.server.port())
 	f.add("server_time_usec", time.Now().UnixMicro())
 	f.add("uptime_in_seconds", int64(up.Seconds()))
 	f.add("uptime_in_days", int64(up.Hours()/24))
+	f.add("hz", 10)
+	f.add("config_file", "")
 	return nil
 }
 
 func infoClients(s *session, f *infoFields) error {
 	st := &s.server.stats
 	f.add("connected_clients", st.Clients.Load())
-	f.add("maxclients", s.server.config.MaxClients)
+	f.add("cluster_connections", 0)
+	f.add("maxclients", s.server.live.maxClients.Load())
+	f.add("client_recent_max_input_buffer", s.server.largest(func(c *session) int64 { return c.guard.held.Load() }))
+	f.add("client_recent_max_output_buffer", s.server.largest(func(c *session) int64 { return int64(c.guard.out.waiting()) }))
 	f.add("blocked_clients", st.Blocked.Load())
+	f.add("pubsub_clients", s.server.count(func(c *session) bool { return c.subscriptions() > 0 }))
 	return nil
 }
 
-func infoMemory(_ *session, f *infoFields) error {
-	used := heapBytes()
-	f.add("used_memory", used)
-	f.add("used_memory_human", humanBytes(used))
+func infoMemory(s *session, f *infoFields) error {
+	m := readMemory()
+	amount := func(name string, n int64) {
+		f.add(name, n)
+		f.add(name+"_human", humanBytes(uint64(n)))
+	}
+	amount("used_memory", m.heap)
+	amount("used_memory_rss", int64(residentMemory()))
+	amount("used_memory_peak", s.server.memory.peak(m.heap))
+	f.add("used_memory_startup", s.server.memory.atStart)
+	amount("total_system_memory", int64(machineMemory()))
+	f.add("mem_clients_normal", s.server.clientBytes(classNormal))
+	f.add("mem_clients_pubsub", s.server.clientBytes(classPubsub))
+	f.add("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(m.fromSystem)/float64(max(m.heap, 1))))
+	f.add("mem_allocator", "go")
 	f.add("maxmemory", 0)
 	f.add("maxmemory_human", "0B")
 	f.add("maxmemory_policy", "noeviction")
@@ -114,7 +142,13 @@ func infoMemory(_ *session, f *infoFields) error {
 
 func infoPersistence(_ *session, f *infoFields) error {
 	f.add("loading", 0)
+	f.add("async_loading", 0)
+	f.add("rdb_bgsave_in_progress", 0)
+	f.add("rdb_last_bgsave_status", "ok")
 	f.add("aof_enabled", 1)
+	f.add("aof_rewrite_in_progress", 0)
+	f.add("aof_last_bgrewrite_status", "ok")
+	f.add("aof_last_write_status", "ok")
 	if st, ok := f.status(); ok && st.DiskBytes > 0 {
 		f.add("data_bytes", st.DiskBytes)
 	}
@@ -125,8 +159,13 @@ func infoStats(s *session, f *infoFields) error {
 	st := &s.server.stats
 	f.add("total_connections_received", st.Accepted.Load())
 	f.add("total_commands_processed", st.Commands.Load())
+	f.add("instantaneous_ops_per_sec", s.server.rates.commands.Load())
 	f.add("total_net_input_bytes", st.BytesIn.Load())
 	f.add("total_net_output_bytes", st.BytesOut.Load())
+	f.add("instantaneous_input_kbps", fmt.Sprintf("%.2f", float64(s.server.rates.bytesIn.Load())/1024))
+	f.add("instantaneous_output_kbps", fmt.Sprintf("%.2f", float64(s.server.rates.bytesOut.Load())/1024))
+	f.add("evicted_keys", 0)
+	f.add("evicted_clients", st.Evicted.Load())
 	f.add("rejected_connections", st.Refused.Load())
 	f.add("total_error_replies", st.Failed.Load())
 	f.add("protocol_errors", st.ProtocolErrors.Load())
@@ -144,6 +183,9 @@ func infoReplication(_ *session, f *infoFields) error {
 	st, _ := f.status()
 	f.add("role", "master")
 	f.add("connected_slaves", max(st.Members-1, 0))
+	f.add("master_failover_state", "no-failover")
+	f.add("master_replid", runID(st.Epoch))
+	f.add("master_repl_offset", st.Applied)
 	return nil
 }
 
@@ -163,6 +205,50 @@ func infoCommandStats(s *session, f *infoFields) error {
 			c.Calls, c.Time.Microseconds(), perCall, c.Rejected, c.Failures-c.Rejected))
 	}
 	return nil
+}
+
+// infoLatencyStats tells within how many µs most calls of a command ended.
+func infoLatencyStats(s *session, f *infoFields) error {
+	s.server.catalog.each(func(e *entry) {
+		if h := &e.calls.times; h.total() > 0 {
+			f.add("latency_percentiles_usec_"+e.lower, fmt.Sprintf("p50=%d,p99=%d,p99.9=%d", h.percentile(50), h.percentile(99), h.percentile(99.9)))
+		}
+	})
+	return nil
+}
+
+// runID makes the forty hexadecimal digits that programs expect of an id.
+func runID(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:20])
+}
+
+// largest gives the most that a connection has of something.
+func (s *Server) largest(of func(*session) int64) (n int64) {
+	for _, c := range s.clients() {
+		n = max(n, of(c))
+	}
+	return n
+}
+
+// count tells how many connections are in some way.
+func (s *Server) count(so func(*session) bool) (n int) {
+	for _, c := range s.clients() {
+		if so(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// clientBytes estimates what the connections of a class use.
+func (s *Server) clientBytes(class clientClass) (n int64) {
+	for _, c := range s.clients() {
+		if c.class() == class {
+			n += c.memory()
+		}
+	}
+	return n
 }
 
 func infoParlor(_ *session, f *infoFields) error {
@@ -205,16 +291,6 @@ func (s *Server) status() (Status, bool) {
 		return Status{}, false
 	}
 	return s.config.Status(), true
-}
-
-// heapBytes is the memory that objects take.
-func heapBytes() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
-	}
-	return sample[0].Value.Uint64()
 }
 
 func metricFloat(name string) float64 {

@@ -82,7 +82,7 @@ func (s *Server) refusal(conn net.Conn) string {
 	switch {
 	case !s.loopback && !isLocal(conn.RemoteAddr()) && !s.hasPasswords():
 		return deniedText
-	case s.stats.Clients.Load() >= int64(s.config.MaxClients):
+	case s.stats.Clients.Load() >= s.live.maxClients.Load():
 		return "-ERR max number of clients reached\r\n"
 	}
 	return ""

@@ -38,6 +38,7 @@ func (s *session) monitor([][]byte) (command.Reply, error) {
 	m.all[s] = struct{}{}
 	m.count.Store(int32(len(m.all)))
 	s.guard.patient = true
+	s.monitoring.Store(true)
 	return noReply, nil
 }
 
@@ -49,6 +50,7 @@ func (m *monitors) leave(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.all, s)
+	s.monitoring.Store(false)
 	m.count.Store(int32(len(m.all)))
 }
 
@@ -72,7 +74,7 @@ func (m *monitors) show(s *session, e *entry, args [][]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for c := range m.all {
-		_ = c.guard.out.push([]byte(b.String()), s.server.config.PubsubLimit)
+		_ = c.guard.out.push([]byte(b.String()), s.server.live.hardLimit(classPubsub))
 	}
 }
 

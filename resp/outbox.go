@@ -31,6 +31,7 @@ type outbox struct {
 	direct  *directWriter // guarded by mu
 	timeout time.Duration
 	written *atomic.Int64 // bytes, over all connections
+	all     *backlog
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -40,8 +41,8 @@ type outbox struct {
 	err     error // why nothing is written any more
 }
 
-func newOutbox(conn net.Conn, timeout time.Duration, written *atomic.Int64) *outbox {
-	o := &outbox{conn: conn, direct: newDirectWriter(conn), timeout: timeout, written: written}
+func newOutbox(conn net.Conn, timeout time.Duration, written *atomic.Int64, all *backlog) *outbox {
+	o := &outbox{conn: conn, direct: newDirectWriter(conn), timeout: timeout, written: written, all: all}
 	o.changed.L = &o.mu
 	return o
 }
@@ -75,6 +76,7 @@ func (o *outbox) push(b []byte, hard int) error {
 	}
 	o.queue = append(o.queue, b)
 	o.size += len(b)
+	o.all.add(len(b))
 	o.changed.Broadcast()
 	return nil
 }
@@ -131,6 +133,7 @@ func (o *outbox) failLocked(err error) {
 	if o.err == nil {
 		o.err = err
 	}
+	o.all.add(-o.size)
 	o.queue, o.size = nil, 0
 	o.changed.Broadcast()
 }
@@ -179,7 +182,9 @@ func (o *outbox) write(batch [][]byte) error {
 			}
 			b = b[n:]
 			o.mu.Lock()
-			o.size = max(o.size-n, 0)
+			n = min(n, o.size) // 0 if it failed meanwhile
+			o.size -= n
+			o.all.add(-n)
 			o.changed.Broadcast()
 			o.mu.Unlock()
 		}

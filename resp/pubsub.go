@@ -68,15 +68,15 @@ func (c *subscriber) shown(kind audience) int64 {
 // a confirmation of UNSUBSCRIBE no message comes, before one of SUBSCRIBE
 // neither.
 type pubsub struct {
-	limits  *Config
+	live    *settings
 	dropped *atomic.Int64
 
 	mu     sync.RWMutex
 	byName [audiences]map[string]map[*subscriber]struct{}
 }
 
-func newPubsub(limits *Config, dropped *atomic.Int64) *pubsub {
-	p := &pubsub{limits: limits, dropped: dropped}
+func newPubsub(live *settings, dropped *atomic.Int64) *pubsub {
+	p := &pubsub{live: live, dropped: dropped}
 	for i := range p.byName {
 		p.byName[i] = map[string]map[*subscriber]struct{}{}
 	}
@@ -104,7 +104,7 @@ func (p *pubsub) subscribe(c *subscriber, kind audience, word string, names [][]
 		}
 		out = c.confirm(out, kind, word, command.BulkString(name))
 	}
-	return c.out.push(out, p.limits.OutputLimit)
+	return c.out.push(out, p.live.hardLimit(classPubsub))
 }
 
 // unsubscribe is the opposite; without names, of all of the kind.
@@ -114,7 +114,7 @@ func (p *pubsub) unsubscribe(c *subscriber, kind audience, word string, names []
 	if len(names) == 0 {
 		all := sortedNames(c.names[kind])
 		if len(all) == 0 {
-			return c.out.push(c.confirm(nil, kind, word, command.Null()), p.limits.OutputLimit)
+			return c.out.push(c.confirm(nil, kind, word, command.Null()), p.live.hardLimit(classPubsub))
 		}
 		for _, n := range all {
 			names = append(names, []byte(n))
@@ -125,7 +125,7 @@ func (p *pubsub) unsubscribe(c *subscriber, kind audience, word string, names []
 		p.forget(c, kind, string(n))
 		out = c.confirm(out, kind, word, command.Bulk(n))
 	}
-	return c.out.push(out, p.limits.OutputLimit)
+	return c.out.push(out, p.live.hardLimit(classPubsub))
 }
 
 // leave forgets a connection.
@@ -205,7 +205,7 @@ func (p *pubsub) queue(c *subscriber, frame []byte) {
 		p.dropped.Add(1)
 		return
 	}
-	if err := c.out.push(frame, p.limits.PubsubLimit); errors.Is(err, errOutputLimit) && c.overSince.Swap(alreadyDropped) != alreadyDropped {
+	if err := c.out.push(frame, p.live.hardLimit(classPubsub)); errors.Is(err, errOutputLimit) && c.overSince.Swap(alreadyDropped) != alreadyDropped {
 		p.dropped.Add(1)
 	}
 }
@@ -216,18 +216,18 @@ const alreadyDropped = -1
 // overSoftLimit says whether more than the soft limit has waited for the
 // subscriber all the time that is granted.
 func (p *pubsub) overSoftLimit(c *subscriber) bool {
-	since := c.overSince.Load()
+	since, limit := c.overSince.Load(), p.live.limit(classPubsub)
 	switch {
 	case since == alreadyDropped:
 		return false
-	case c.out.waiting() <= p.limits.PubsubSoftLimit:
+	case limit.soft == 0 || int64(c.out.waiting()) <= limit.soft:
 		c.overSince.CompareAndSwap(since, 0)
 		return false
 	case since == 0:
 		c.overSince.CompareAndSwap(0, time.Now().UnixMilli())
 		return false
 	}
-	return time.Now().UnixMilli()-since > p.limits.PubsubSoftTime.Milliseconds() &&
+	return time.Now().UnixMilli()-since > limit.patience.Milliseconds() &&
 		c.overSince.CompareAndSwap(since, alreadyDropped)
 }
 
@@ -260,7 +260,9 @@ func (p *pubsub) size(kind audience) int64 {
 	return int64(len(p.byName[kind]))
 }
 
-func sortedNames(set map[string]struct{}) []string {
+func sortedNames(set map[string]struct{}) []string { return sortedKeys(set) }
+
+func sortedKeys[V any](set map[string]V) []string {
 	names := make([]string, 0, len(set))
 	for n := range set {
 		names = append(names, n)

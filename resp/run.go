@@ -60,6 +60,7 @@ func (r *run) add(e *entry, args [][]byte) {
 func (r *run) answer(reply command.Reply) {
 	if reply.Kind == command.KindError {
 		r.s.server.stats.Failed.Add(1)
+		r.s.server.failures.add(reply.Str)
 	}
 	r.items = append(r.items, item{reply: reply})
 }

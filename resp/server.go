@@ -22,7 +22,14 @@ type Server struct {
 	log      *slog.Logger
 	catalog  *catalog
 	stats    Stats
+	live     *settings
 	slow     *slowlog
+	latency  latency
+	failures failures
+	backlog  *backlog
+	rates    rates
+	memory   memoryPeak
+	paused   pause
 	hub      *hub
 	pubsub   *pubsub
 	acl      *acl
@@ -70,23 +77,26 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 		store:    store,
 		log:      log,
 		catalog:  newCatalog(store.Table()),
-		slow:     newSlowlog(config.SlowlogThreshold, config.SlowlogLength),
+		live:     newSettings(&config),
 		hub:      newHub(),
 		started:  time.Now(),
 		listener: ln,
 		loopback: listensOnLoopback(ln.Addr().String()),
 		sessions: map[int64]*session{},
 	}
+	s.slow, s.backlog = newSlowlog(s.live), newBacklog(&s.live.clientMemory)
+	s.memory.atStart = readMemory().heap
 	s.stop, s.drained = make(chan struct{}), make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.requests.parent, s.requests.limit = s.ctx, config.RequestTimeout
-	s.pubsub = newPubsub(&s.config, &s.stats.Lagged)
+	s.pubsub = newPubsub(s.live, &s.stats.Lagged)
 	s.acl = newACL()
 	s.implied = impliedDefault(config.Password)
 	s.implied.compile(s.catalog)
 	s.unwatch = store.Watch(s.changed)
 	s.loadACL(nil)
 	s.conns.Go(s.followACL)
+	s.conns.Go(s.keepHouse)
 	s.unhear = store.OnBroadcast(broadcastTopic, s.hear)
 	return s
 }
@@ -162,7 +172,8 @@ func (s *Server) pause(d time.Duration) {
 func (s *Server) admit(conn net.Conn) *guardConn {
 	s.stats.Accepted.Add(1)
 	s.stats.Clients.Add(1)
-	g := newGuardConn(conn, &s.config, &s.stats)
+	s.live.keep(conn)
+	g := newGuardConn(conn, &s.config, s.live, &s.stats, s.backlog)
 	s.conns.Go(func() {
 		defer s.stats.Clients.Add(-1)
 		g.serveOutbox()

@@ -42,11 +42,16 @@ type session struct {
 	run        run
 	random     *rand.Rand
 
-	lastUsed atomic.Int64 // ms since 1970
-	lastCmd  atomic.Pointer[entry]
-	queued   atomic.Int32               // commands in MULTI; -1: not in one
-	unblock  atomic.Pointer[chan bool]  // set while blocked; true: with an error
-	hears    atomic.Pointer[subscriber] // once it has subscribed
+	lastUsed    atomic.Int64 // ms since 1970
+	serving     atomic.Bool  // commands are being carried out
+	monitoring  atomic.Bool
+	noEvict     atomic.Bool
+	slowSince   atomic.Int64 // ms since 1970 since when more than the soft limit waits; 0: it does not
+	queuedBytes atomic.Int64 // of commands in MULTI
+	lastCmd     atomic.Pointer[entry]
+	queued      atomic.Int32               // commands in MULTI; -1: not in one
+	unblock     atomic.Pointer[chan bool]  // set while blocked; true: with an error
+	hears       atomic.Pointer[subscriber] // once it has subscribed
 
 	mu      sync.Mutex
 	name    string
@@ -75,6 +80,8 @@ func newSession(server *Server, guard *guardConn, id int64) *session {
 func (s *session) serve(batch [][][]byte) {
 	s.out = getBuffer()
 	s.lastUsed.Store(time.Now().UnixMilli())
+	s.serving.Store(true)
+	defer s.serving.Store(false)
 	s.run.proposed = false
 	for _, args := range batch {
 		if s.broken {

@@ -18,8 +18,7 @@ const (
 // slowlog keeps the last commands that took long. A write's time includes the
 // time until the group had it.
 type slowlog struct {
-	threshold time.Duration
-	length    int
+	live *settings
 
 	mu      sync.Mutex
 	entries []slowEntry // oldest first
@@ -35,12 +34,11 @@ type slowEntry struct {
 	name string
 }
 
-func newSlowlog(threshold time.Duration, length int) *slowlog {
-	return &slowlog{threshold: threshold, length: length, lastID: -1}
-}
+func newSlowlog(live *settings) *slowlog { return &slowlog{live: live, lastID: -1} }
 
 func (l *slowlog) isSlow(took time.Duration) bool {
-	return l.threshold >= 0 && took >= l.threshold
+	from := l.live.slowerThan.Load()
+	return from >= 0 && took.Microseconds() >= from
 }
 
 func (l *slowlog) add(s *session, e *entry, args [][]byte, took time.Duration) {
@@ -49,10 +47,21 @@ func (l *slowlog) add(s *session, e *entry, args [][]byte, took time.Duration) {
 	defer l.mu.Unlock()
 	l.lastID++
 	kept.id = l.lastID
-	if len(l.entries) >= l.length {
-		l.entries = append(l.entries[:0], l.entries[1:]...)
-	}
 	l.entries = append(l.entries, kept)
+	l.trimLocked()
+}
+
+// trim forgets what is more than slowlog-max-len.
+func (l *slowlog) trim() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trimLocked()
+}
+
+func (l *slowlog) trimLocked() {
+	if more := int64(len(l.entries)) - l.live.slowLength.Load(); more > 0 {
+		l.entries = append(l.entries[:0], l.entries[more:]...)
+	}
 }
 
 // shownArgs cuts arguments to a size that is worth keeping, and hides those

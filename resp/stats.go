@@ -14,7 +14,8 @@ type Stats struct {
 	Refused        atomic.Int64 // connections, for want of room or of a password
 	Killed         atomic.Int64 // connections, by CLIENT KILL
 	TimedOut       atomic.Int64 // connections that were idle or slow for too long
-	Lagged         atomic.Int64 // subscribers that were dropped because they did not read
+	Lagged         atomic.Int64 // connections that were dropped because they did not read
+	Evicted        atomic.Int64 // connections that were ended because all used too much memory
 	Commands       atomic.Int64 // carried out
 	Failed         atomic.Int64 // answered with an error
 	ProtocolErrors atomic.Int64
@@ -36,6 +37,7 @@ type CommandStats struct {
 type callStats struct {
 	calls, failures, rejected atomic.Int64
 	micros                    atomic.Int64
+	times                     histogram
 }
 
 func (c *callStats) note(took time.Duration, failed bool) {
@@ -51,6 +53,7 @@ func (c *callStats) reset() {
 	c.failures.Store(0)
 	c.rejected.Store(0)
 	c.micros.Store(0)
+	c.times.reset()
 }
 
 func (c *callStats) snapshot(name string) CommandStats {

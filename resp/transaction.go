@@ -79,6 +79,7 @@ func (s *session) discard([][]byte) (command.Reply, error) {
 func (s *session) closeTx() {
 	s.tx.clear()
 	s.queued.Store(-1)
+	s.queuedBytes.Store(0)
 }
 
 // queue keeps a command for EXEC, unless EXEC will refuse anyway.
@@ -98,6 +99,7 @@ func (s *session) queue(e *entry, args [][]byte) {
 	}
 	s.tx.queue = append(s.tx.queue, item{entry: e, args: args})
 	s.queued.Store(int32(len(s.tx.queue)))
+	s.queuedBytes.Store(int64(s.tx.bytes))
 	s.run.answer(command.Simple("QUEUED"))
 }
 

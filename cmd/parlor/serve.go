@@ -25,6 +25,7 @@ const defaultDataDir = "parlor-data"
 type serveFlags struct {
 	passwordFile  string
 	proxies       []string
+	respSettings  []string
 	logLevel      string
 	logFormat     string
 	demo          bool
@@ -49,6 +50,9 @@ func (s *serving) check(logs io.Writer) error {
 	}
 	if err := s.options.CheckTLS(); err != nil {
 		return &wrongUse{err}
+	}
+	if err := s.options.CheckRESP(); err != nil {
+		return wrongUsef("--resp-set: %w", err)
 	}
 	return nil
 }
@@ -103,7 +107,9 @@ the certificate before goes on.`,
 	flags.StringVar(&f.passwordFile, "resp-password-file", "", "file with the password that Redis clients must give")
 	flags.StringVar(&o.RESPCert, "resp-tls-cert", "", "PEM file with the certificate of the Redis protocol, which is then spoken over TLS only")
 	flags.StringVar(&o.RESPKey, "resp-tls-key", "", "PEM file with its key")
-	groupFlags(flags, "Redis clients", "resp", "resp-password-file", "resp-tls-cert", "resp-tls-key")
+	flags.StringSliceVar(&f.respSettings, "resp-set", nil, "settings of the Redis protocol as CONFIG SET takes them, such as maxclients=20000,timeout=300")
+	flags.BoolVar(&o.RESPDebug, "resp-debug", false, "allow the harmless subcommands of DEBUG, for test suites")
+	groupFlags(flags, "Redis clients", "resp", "resp-password-file", "resp-tls-cert", "resp-tls-key", "resp-set", "resp-debug")
 	flags.StringVar(&o.Cluster, "cluster", "", "address of the cluster port, if it has changed (default "+server.DefaultCluster+" for a group of one)")
 	flags.StringVar(&o.Listen, "cluster-listen", "", "listening address of the cluster port, where it differs from --cluster")
 	groupFlags(flags, "Other nodes", "cluster", "cluster-listen")
@@ -132,6 +138,13 @@ func (f *serveFlags) complete(o *server.Options, logs io.Writer) error {
 		if o.RESPPassword = strings.TrimSpace(string(content)); o.RESPPassword == "" {
 			return wrongUsef("--resp-password-file %s is empty", f.passwordFile)
 		}
+	}
+	for _, s := range f.respSettings {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return wrongUsef("--resp-set: %q is not a setting such as maxclients=20000", s)
+		}
+		o.RESPSettings = append(o.RESPSettings, name, value)
 	}
 	for _, p := range f.proxies {
 		prefix, err := netip.ParsePrefix(p)

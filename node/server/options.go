@@ -14,6 +14,7 @@ import (
 
 	"github.com/parlorchat/parlor/core"
 	"github.com/parlorchat/parlor/node"
+	"github.com/parlorchat/parlor/resp"
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/redis"
 )
@@ -41,6 +42,8 @@ type Options struct {
 	HTTPKey      string
 	RESPCert     string // the same for the Redis protocol
 	RESPKey      string
+	RESPSettings []string // names and values in turn, as CONFIG SET takes them
+	RESPDebug    bool     // allow DEBUG, for test suites
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	NoRateLimits   bool           // for load tests
@@ -141,3 +144,6 @@ func (o Options) publicURL(listening string) string {
 	}
 	return "http://" + listening
 }
+
+// CheckRESP says which of RESPSettings cannot be.
+func (o Options) CheckRESP() error { return resp.CheckSettings(o.RESPSettings...) }

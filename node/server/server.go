@@ -132,7 +132,9 @@ func (s *server) run(ctx context.Context, httpDoor, respDoor net.Listener) (err 
 		return err
 	}
 	defer s.shut("HTTP", s.http.Shutdown)
-	s.openRESP(respDoor)
+	if err := s.openRESP(respDoor); err != nil {
+		return err
+	}
 	defer s.shut("RESP", s.resp.Close)
 	watching, done := context.WithCancel(ctx)
 	defer done()
@@ -229,13 +231,19 @@ func (s *server) unready() error {
 	return nil
 }
 
-func (s *server) openRESP(door net.Listener) {
-	config := resp.Config{Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus}
+func (s *server) openRESP(door net.Listener) error {
+	config := resp.Config{Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus, Debug: s.o.RESPDebug}
 	for _, notice := range config.Notices() {
 		s.log.Warn(notice)
 	}
 	s.resp = resp.NewOn(door, config, s.member, s.log)
 	go func() { s.report(s.resp.Serve()) }()
+	if err := s.resp.Configure(s.o.RESPSettings...); err != nil {
+		closing, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		return &node.Error{Code: node.CodeInvalid, Message: errors.Join(fmt.Errorf("--resp-set: %w", err), s.resp.Close(closing)).Error()}
+	}
+	return nil
 }
 
 // report makes the member stop if a front door failed.

@@ -30,6 +30,18 @@ func itemSize(item []byte) int {
 	return size + len(item)
 }
 
+// most says whether n elements that are to go are so many of a large object's
+// that it is better to make it anew of those that stay.
+func (o *object) most(n int) bool { return o.apart && int64(n) > o.count/2 }
+
+func setOf(elements [][]byte) map[string]struct{} {
+	out := make(map[string]struct{}, len(elements))
+	for _, e := range elements {
+		out[string(e)] = struct{}{}
+	}
+	return out
+}
+
 // scanRows walks rows with a prefix in order of the place that follows it.
 func (t *Tx) scanRows(prefix []byte, cursor uint64, count int, fn func(element, value []byte)) (next uint64) {
 	count = max(count, 1)

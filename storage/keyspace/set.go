@@ -92,6 +92,9 @@ func (t *Tx) SRemAll(key []byte, members [][]byte) (removed int64, err error) {
 	if err != nil || o.typ == None {
 		return 0, err
 	}
+	if o.most(len(members)) {
+		return t.keepMembers(o, members)
+	}
 	for _, m := range members {
 		if t.srem(o, m) {
 			removed++
@@ -101,6 +104,32 @@ func (t *Tx) SRemAll(key []byte, members [][]byte) (removed int64, err error) {
 		t.unspill(o, rowSet)
 		t.save(o)
 	}
+	return removed, nil
+}
+
+// keepMembers is SRemAll in time that what stays takes, and a look at each.
+func (t *Tx) keepMembers(o *object, gone [][]byte) (removed int64, err error) {
+	doomed := setOf(gone)
+	var stay [][]byte
+	prefix := appendID(nil, rowSet, o.id)
+	t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
+		if _, is := doomed[string(k[elementHead:])]; !is {
+			stay = append(stay, bytes.Clone(k[elementHead:]))
+		}
+		return true
+	})
+	removed = o.count - int64(len(stay))
+	if removed == 0 {
+		return 0, nil
+	}
+	t.discard(o)
+	o.forgetRows()
+	for _, m := range stay {
+		if err := t.sadd(o, m); err != nil {
+			return 0, err
+		}
+	}
+	t.save(o)
 	return removed, nil
 }
 

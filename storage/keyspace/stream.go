@@ -1,6 +1,7 @@
 package keyspace
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"math"
@@ -324,22 +325,62 @@ func (t *Tx) xtrim(key []byte, limit int, doomed func(id StreamID, left int64) b
 	}
 	type row struct{ key, value []byte }
 	var rows []row
+	all := o.count
 	t.xwalk(o, o.first, MaxStreamID, false, func(id StreamID, v []byte) bool {
-		if (limit > 0 && len(rows) >= limit) || !doomed(id, o.count-int64(len(rows))) {
+		if (limit > 0 && removed >= int64(limit)) || !doomed(id, all-removed) {
 			return false
 		}
-		rows = append(rows, row{entryRow(nil, o.id, id), v})
+		removed++
+		if removed > 100 && all-removed < removed && o.groups == 0 {
+			rows = nil // most go: what stays is made anew
+		} else {
+			rows = append(rows, row{entryRow(nil, o.id, id), v})
+		}
 		return true
 	})
-	if len(rows) == 0 {
+	switch {
+	case removed == 0:
 		return 0, nil
+	case rows == nil:
+		if err := t.keepEntries(o, all-removed); err != nil {
+			return 0, err
+		}
+	default:
+		for _, r := range rows {
+			t.dropRow(o, r.key, r.value)
+			o.count--
+		}
+		// XTRIM does not raise the highest deleted id, as in Redis.
+		t.findFirst(o)
 	}
-	for _, r := range rows {
-		t.dropRow(o, r.key, r.value)
-		o.count--
-	}
-	// XTRIM does not raise the highest deleted id, as in Redis.
-	t.findFirst(o)
 	t.save(o)
-	return int64(len(rows)), nil
+	return removed, nil
+}
+
+// keepEntries leaves the last n entries of a stream without groups, in time
+// proportional to their number.
+func (t *Tx) keepEntries(o *object, n int64) error {
+	type entry struct {
+		id    StreamID
+		value []byte
+	}
+	stay := make([]entry, 0, n)
+	t.xwalk(o, o.first, MaxStreamID, true, func(id StreamID, v []byte) bool {
+		if int64(len(stay)) < n {
+			stay = append(stay, entry{id, bytes.Clone(v)})
+		}
+		return int64(len(stay)) < n
+	})
+	t.discard(o)
+	if err := t.apartAs(o); err != nil {
+		return err
+	}
+	o.count, o.first = n, StreamID{}
+	for i := len(stay) - 1; i >= 0; i-- {
+		if o.first == (StreamID{}) {
+			o.first = stay[i].id
+		}
+		t.putRow(o, entryRow(nil, o.id, stay[i].id), nil, false, stay[i].value)
+	}
+	return nil
 }

@@ -166,6 +166,9 @@ func (t *Tx) ZRemAll(key []byte, members [][]byte) (removed int64, err error) {
 	if err != nil || o.typ == None {
 		return 0, err
 	}
+	if o.most(len(members)) {
+		return t.keepScored(o, members)
+	}
 	for _, m := range members {
 		if t.zrem(o, m) {
 			removed++
@@ -175,6 +178,32 @@ func (t *Tx) ZRemAll(key []byte, members [][]byte) (removed int64, err error) {
 		t.unspillZSet(o)
 		t.save(o)
 	}
+	return removed, nil
+}
+
+// keepScored is ZRemAll in time that what stays takes, and a look at each.
+func (t *Tx) keepScored(o *object, gone [][]byte) (removed int64, err error) {
+	doomed := setOf(gone)
+	var stay []Scored
+	prefix := append(appendID(nil, rowZSet, o.id), '1')
+	t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
+		if _, is := doomed[string(k[scoreHead:])]; !is {
+			stay = append(stay, Scored{bytes.Clone(k[scoreHead:]), readScore(k[scoreHead-8:])})
+		}
+		return true
+	})
+	removed = o.count - int64(len(stay))
+	if removed == 0 {
+		return 0, nil
+	}
+	t.discard(o)
+	o.forgetRows()
+	for _, m := range stay {
+		if _, err := t.zadd(o, m); err != nil {
+			return 0, err
+		}
+	}
+	t.save(o)
 	return removed, nil
 }
 

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/parlorchat/parlor/storage"
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
 	"github.com/parlorchat/parlor/storage/redis"
 )
 
@@ -51,7 +54,7 @@ func (l *large) fill(key string, head []string, element func(i int) []string) {
 }
 
 // What stops the state machine for how long, with keys of a million elements:
-// PARLOR_LARGE=1000000 go test -run LargeKeys -v. Without it the keys are small,
+// PARLOR_LARGE=1000000 go test -run LargeKeys -v, PARLOR_LARGE_ONLY names commands. Without it the keys are small,
 // and only the answers count.
 func TestLargeKeys(t *testing.T) {
 	n := 600
@@ -101,12 +104,18 @@ func TestLargeKeys(t *testing.T) {
 		if kinds[c.kind] == nil {
 			t.Fatal(c.kind)
 		}
+		if only := os.Getenv("PARLOR_LARGE_ONLY"); only != "" && !strings.Contains(only, c.args[0]) {
+			continue
+		}
 		kinds[c.kind]("k")
 		r, took := l.do(c.args...)
 		if r.Kind == command.KindInt && r.Int != c.want {
 			t.Errorf("%q answers %d, want %d", c.args, r.Int, c.want)
 		}
 		t.Logf("%-60.60s %10.3f ms", fmt.Sprint(c.args), float64(took.Microseconds())/1000)
+		if err := l.disk.db.View(func(rows storage.Reader, s storage.State) error { return keyspace.Verify(rows, s.Hash) }); err != nil {
+			t.Fatalf("%q: %v", c.args, err)
+		}
 		l.do("FLUSHALL")
 		l.disk.checkpoint(t)
 	}

@@ -47,6 +47,9 @@ figures: ## writes during a backup of 1 GB, and the restart of a node with it
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
+chaos: build ## MINUTES=5 of nodes killed, paused and cut off under load; what clients saw is checked (SEED=… repeats, Linux)
+	go -C testdata/chaos run . -parlor $(CURDIR)/parlor -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(OUT))
+
 damage: ## every byte of a log cut off, every bit turned over, every crash twice
 	PARLOR_DAMAGE=1 go test ./raftfsm -run 'CutOff|TurnsOver|CrashesAtAnyPoint' -count=1 -timeout 60m -v
 
@@ -54,5 +57,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build demo test check race web golden differential portable transcript bench figures fuzz powercut damage
+.PHONY: help build demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage
 .DEFAULT_GOAL := help

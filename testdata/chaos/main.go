@@ -1,0 +1,213 @@
+// Chaos runs a group of three real nodes, lets clients use it while nodes are
+// killed and paused, links are cut and leaders change, and checks what the
+// clients saw. README.md says what is done and what is checked.
+//
+//	go build -o parlor ./cmd/parlor
+//	go -C testdata/chaos run . -parlor ../../parlor -minutes 10
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// options are what the battery is told.
+type options struct {
+	binary, out string
+	length      time.Duration // of everything
+	round       time.Duration // of faults in one round
+	seed        uint64
+	clients     int // of each workload
+	pace        time.Duration
+	calm        bool
+}
+
+func main() {
+	var o options
+	var minutes float64
+	flag.StringVar(&o.binary, "parlor", "../../parlor", "the program to test")
+	flag.Float64Var(&minutes, "minutes", 5, "how long; the round that runs then is finished")
+	flag.DurationVar(&o.round, "round", time.Minute, "how long faults happen before everything is mended and checked")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the faults and of what clients do; round n of a run has the seed plus n")
+	flag.StringVar(&o.out, "out", "", "folder for the artefacts (default a temporary one, which is removed when all is well)")
+	flag.IntVar(&o.clients, "clients", 5, "clients of each workload")
+	flag.DurationVar(&o.pace, "pace", 25*time.Millisecond, "what a client waits between two calls, on average")
+	flag.BoolVar(&o.calm, "calm", false, "no faults: shows what the clients do without")
+	flag.Parse()
+	o.length = time.Duration(minutes * float64(time.Minute))
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) (err error) {
+	if o.binary, err = filepath.Abs(o.binary); err != nil {
+		return err
+	}
+	keep := o.out != ""
+	if !keep {
+		if o.out, err = os.MkdirTemp("", "chaos-"); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil && !keep {
+			err = os.RemoveAll(o.out)
+		} else if err != nil {
+			err = fmt.Errorf("%w\nartefacts: %s\nto repeat the faults: -seed %d -round %s", err, o.out, o.seed, o.round)
+		}
+	}()
+	t := &timeline{}
+	if t.file, err = os.Create(filepath.Join(o.out, "timeline.txt")); err != nil {
+		return err
+	}
+	defer t.file.Close()
+	t.sayf("seed %d, artefacts in %s", o.seed, o.out)
+	g, err := newGroup(o.binary, o.out)
+	defer g.stop()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b := &battery{options: o, group: g, timeline: t}
+	for round := uint64(0); round == 0 || time.Duration(now()) < o.length; round++ {
+		if err := b.round(ctx, round); err != nil {
+			return fmt.Errorf("round %d: %w", round, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	t.sayf("%d s of faults, %d calls (%d of unknown outcome), no violation", b.seconds, b.calls, b.unknown)
+	return nil
+}
+
+type battery struct {
+	options
+	group    *group
+	timeline *timeline
+
+	ids            atomic.Int64
+	seconds        int
+	calls, unknown int
+}
+
+// player is a workload with its clients.
+type player struct {
+	workload
+	history *history
+	workers []*worker
+}
+
+// round lets faults happen under load, mends everything, and checks.
+func (b *battery) round(ctx context.Context, n uint64) error {
+	seed := b.seed + n
+	prefix := fmt.Sprintf("chaos:%d", n)
+	faults := plan(seed, b.options.round)
+	if b.calm {
+		faults = nil
+	}
+	dir := filepath.Join(b.out, fmt.Sprintf("round-%d", n))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	content, _ := json.MarshalIndent(faults, "", " ")
+	if err := os.WriteFile(filepath.Join(dir, "faults.json"), content, 0o644); err != nil {
+		return err
+	}
+	players, err := b.players(seed, prefix, n)
+	if err != nil {
+		return err
+	}
+	b.timeline.sayf("round %d: seed %d, %d faults", n, seed, len(faults))
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
+	for _, p := range players {
+		wg.Go(func() { work(ctx, p.workload, p.workers) })
+	}
+	began := time.Now()
+	trouble := b.group.run(faults, began, b.options.round, b.timeline)
+	stop()
+	wg.Wait()
+	b.seconds += int(b.options.round.Seconds())
+	b.timeline.sayf("round %d: mended; checking", n)
+	if trouble == nil {
+		trouble = b.group.whole(90 * time.Second)
+	}
+	select {
+	case err := <-b.group.surprise:
+		trouble = errors.Join(trouble, err)
+	default:
+	}
+	trouble = errors.Join(trouble, b.judge(players, dir))
+	if trouble == nil && n > 2 { // of rounds that were well, the last ones are enough
+		_ = os.RemoveAll(filepath.Join(b.out, fmt.Sprintf("round-%d", n-2)))
+	}
+	return trouble
+}
+
+// players makes the workloads of a round with clients of their own.
+func (b *battery) players(seed uint64, prefix string, n uint64) ([]*player, error) {
+	var players []*player
+	for i, l := range []workload{
+		&registers{prefix: prefix + ":register"},
+		&registers{prefix: prefix + ":hash", hash: true},
+		&lists{prefix: prefix + ":list"},
+		&streams{prefix: prefix + ":stream"},
+		&transactions{prefix: prefix + ":multi"},
+	} {
+		p := &player{workload: l, history: &history{}}
+		for k := range b.clients {
+			p.workers = append(p.workers, newWorker(&b.ids, seed+uint64(1000*i+k), b.group.machines, p.history, b.pace))
+		}
+		players = append(players, p)
+	}
+	return players, nil
+}
+
+// judge makes the last reads, stores the histories and checks them.
+func (b *battery) judge(players []*player, dir string) error {
+	var all error
+	for _, p := range players {
+		w := newWorker(&b.ids, 1, b.group.machines, p.history, b.pace)
+		err := p.settle(w)
+		w.hangUp()
+		if e := p.history.write(dir, p.name()); e != nil {
+			return e
+		}
+		note := ""
+		if err == nil {
+			note, err = p.check(p.history.ops)
+		}
+		count := map[outcome]int{}
+		for _, o := range p.history.ops {
+			count[o.How]++
+		}
+		b.calls += len(p.history.ops)
+		b.unknown += count[unknown]
+		if err != nil {
+			b.timeline.sayf("VIOLATION in %s: %v", p.name(), err)
+			all = errors.Join(all, fmt.Errorf("%s: %w", p.name(), err))
+			continue
+		}
+		b.timeline.sayf("  %-9s %5d ok, %4d refused, %4d unknown; %s", p.name(), count[done], count[refused], count[unknown], note)
+	}
+	return all
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// registers are keys that are read, set, and exchanged; a register may be a
+// string, or a hash whose fields are all set at once. Each key must behave as
+// if there were one copy of it and one call after another.
+type registers struct {
+	prefix string
+	hash   bool // HSET and HGETALL of two fields; else GET, SET, SET … GET
+
+	mu    sync.Mutex
+	calls int
+}
+
+// perKey bounds how much of a history has to be searched at once.
+const perKey = 150
+
+func (r *registers) name() string {
+	if r.hash {
+		return "hash"
+	}
+	return "register"
+}
+
+// key gives one of three keys that are in use now.
+func (r *registers) key(w *worker) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls++
+	return fmt.Sprintf("%s:%d:%d", r.prefix, r.calls/(3*perKey), w.rng.IntN(3))
+}
+
+func (r *registers) step(w *worker) {
+	key, v := r.key(w), w.unique()
+	switch n := w.rng.IntN(10); {
+	case r.hash && n < 5:
+		w.call(op{Key: key, Do: "set", In: v}, []string{"HSET", key, "a", v, "b", v})
+	case r.hash:
+		w.call(op{Key: key, Do: "get"}, []string{"HMGET", key, "a", "b"})
+	case n < 3:
+		w.call(op{Key: key, Do: "set", In: v}, []string{"SET", key, v})
+	case n < 5:
+		w.call(op{Key: key, Do: "exchange", In: v}, []string{"SET", key, v, "GET"})
+	default:
+		w.call(op{Key: key, Do: "get"}, []string{"GET", key})
+	}
+}
+
+// settle reads each key on every node.
+func (r *registers) settle(w *worker) error {
+	for key := range byKey(w.hist.ops) {
+		for w.at = range w.nodes {
+			cmd := []string{"GET", key}
+			if r.hash {
+				cmd = []string{"HMGET", key, "a", "b"}
+			}
+			if _, err := w.surely(op{Key: key, Do: "get"}, cmd); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// asked and got are porcupine's input and output.
+type asked struct{ do, value string }
+type got struct {
+	value string
+	known bool
+}
+
+var registerModel = porcupine.Model{
+	Init: func() any { return "" },
+	Step: func(state, input, output any) (bool, any) {
+		in, out := input.(asked), output.(got)
+		switch in.do {
+		case "get":
+			return out.value == state.(string), state
+		case "exchange":
+			return !out.known || out.value == state.(string), in.value
+		}
+		return true, in.value
+	},
+	Equal: func(a, b any) bool { return a.(string) == b.(string) },
+	DescribeOperation: func(input, output any) string {
+		in, out := input.(asked), output.(got)
+		return fmt.Sprintf("%s %s → %q (known %v)", in.do, in.value, out.value, out.known)
+	},
+}
+
+func (r *registers) check(ops []op) (string, error) {
+	undecided := 0
+	keys := byKey(ops)
+	for key, of := range keys {
+		var events []porcupine.Operation
+		for _, o := range of {
+			g := got{known: o.How == done}
+			if o.How == refused || o.How == unknown && o.Do == "get" {
+				continue
+			}
+			if g.known && o.Do != "set" {
+				g.value = text(o.Out[0])
+				if r.hash {
+					fields := texts(o.Out[0])
+					if len(fields) != 2 || fields[0] != fields[1] {
+						return "", violation([]op{o}, "%s: half of an HSET was seen", key)
+					}
+					g.value = fields[0]
+				}
+			}
+			ret := o.Return
+			if !g.known {
+				ret = math.MaxInt64
+			}
+			events = append(events, porcupine.Operation{ClientId: o.Client, Input: asked{o.Do, o.In}, Call: o.Call, Output: g, Return: ret})
+		}
+		switch result := porcupine.CheckOperationsTimeout(registerModel, events, 20*time.Second); result {
+		case porcupine.Illegal:
+			return "", violation(of, "%s is not linearizable: %d ops", key, len(of))
+		case porcupine.Unknown:
+			undecided++
+		}
+	}
+	return fmt.Sprintf("%d keys, %d undecided", len(keys), undecided), nil
+}

@@ -9,6 +9,9 @@ help: ## this list
 build: ## ./parlor
 	go build -trimpath -o parlor ./cmd/parlor
 
+release: ## static binaries for amd64 and arm64, deb, rpm and checksums in ./dist
+	cmd/parlor/packaging/release.sh
+
 demo: ## three nodes, a demo shop and two agents on this machine
 	go run ./cmd/parlor demo
 
@@ -57,5 +60,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage
+.PHONY: help build release demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage
 .DEFAULT_GOAL := help

@@ -179,7 +179,15 @@ func (b *battery) players(seed uint64, prefix string, n uint64) ([]*player, erro
 		}
 		players = append(players, p)
 	}
-	return players, nil
+	talk := &chats{site: fmt.Sprintf("shop%d", n)}
+	p := &player{workload: talk, history: &history{}}
+	for k := range b.clients + 6 { // three of them are agents
+		p.workers = append(p.workers, newWorker(&b.ids, seed+uint64(9000+k), b.group.machines, p.history, 2*b.pace))
+	}
+	if err := talk.prepare(p.workers); err != nil {
+		return nil, err
+	}
+	return append(players, p), nil
 }
 
 // judge makes the last reads, stores the histories and checks them.

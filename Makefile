@@ -47,6 +47,10 @@ bench: ## Go benchmarks of the store, the state machine and the rules
 
 figures: ## writes during a backup of 1 GB, and the restart of a node with it
 	PARLOR_FIGURES=1024 go test ./cmd/parlor -run 'TestBackupFigures$$' -count=1 -timeout 20m -v
+
+stalls: ## how long writes take while checkpoints, compactions and snapshots go on
+	PARLOR_STALLS=60 go test ./cmd/parlor -run 'TestStallFigures$$' -count=1 -timeout 20m -v
+
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
@@ -60,5 +64,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build release demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage
+.PHONY: help build release demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage stalls
 .DEFAULT_GOAL := help

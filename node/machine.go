@@ -31,6 +31,11 @@ const logCache = 64
 
 var clusterName = []byte("parlor-cluster")
 
+// streamRate is how fast a snapshot is sent to another member, in bytes per
+// second: the sender has writes to carry, and must be done before the log that
+// it keeps for the other one has passed (Limits.LogBytes).
+const streamRate = 128 << 20
+
 func (m *machine) open(n *Node) (err error) {
 	defer func() {
 		if err != nil {
@@ -48,7 +53,7 @@ func (m *machine) open(n *Node) (err error) {
 
 func (n *Node) openTable() (err error) {
 	n.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
-		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes,
+		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes, StreamRate: streamRate,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the table: %w", err)

@@ -56,16 +56,14 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_overlay_bytes", func() float64 { return float64(n.db.OverlayBytes()) })
 	gauge("parlor_requests_waiting", func() float64 { count, _ := n.pending.load(); return float64(count) })
 	gauge("parlor_requests_waiting_bytes", func() float64 { _, bytes := n.pending.load(); return float64(bytes) })
-	gauge("parlor_quarantined", func() float64 {
-		if n.Quarantined() != nil {
-			return 1
-		}
-		return 0
-	})
+	gauge("parlor_quarantined", func() float64 { return oneIf(n.Quarantined() != nil) })
 	gauge("parlor_voters", func() float64 { v, _ := n.voters(); return float64(v) })
 	gauge("parlor_disk_free_bytes", func() float64 { return float64(diskOf(n.opt.Dir).Free) })
 	gauge("parlor_table_bytes", func() float64 { return float64(n.db.Stats().FileBytes) })
 	gauge("parlor_table_free_pages", func() float64 { return float64(n.db.Stats().FreePages) })
+	gauge("parlor_checkpoint_running", func() float64 { return oneIf(n.db.Stats().Checkpointing) })
+	gauge("parlor_compaction_running", func() float64 { return oneIf(n.db.Stats().Compacting) })
+	gauge("parlor_compactions", func() float64 { return float64(n.db.Stats().Compactions) }) // since the start
 	gauge(`parlor_certificate_expiry_timestamp_seconds{use="cluster"}`, func() float64 {
 		return float64(n.guard.ring.creds().cert.Leaf.NotAfter.Unix())
 	})
@@ -76,4 +74,11 @@ func (n *Node) gauges(set *metrics.Set) {
 		return 0
 	})
 	gauge("parlor_ca_trusted", func() float64 { return float64(len(n.guard.ring.creds().trusted)) })
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -66,6 +66,8 @@ func (c *Checkpoint) Write(m Meta) error {
 		return err
 	}
 	started := time.Now()
+	db.writing.Store(true)
+	defer db.writing.Store(false)
 	db.crash("checkpoint-begins")
 	w := &writing{db: db, file: db.file, rows: c.rows, state: c.state, meta: m}
 	if err := w.write(); errors.Is(err, ErrStale) {
@@ -164,15 +166,35 @@ type steps struct {
 }
 
 const (
-	stepRows  = 2048
-	stepBytes = 2 << 20
+	stepRows  = 512
+	stepBytes = 1 << 20
 )
+
+// freeShare is how many free pages call for one more row in a transaction:
+// each transaction writes the list of them anew, which must not become most
+// of what is written.
+const freeShare = 128
+
+// grown gives steps that fit a file with so many free pages.
+func (s steps) grown(free int) steps {
+	if n := free / freeShare; n > s.rows {
+		s.bytes *= int64(n) / int64(s.rows)
+		s.rows = n
+	}
+	return s
+}
+
+// most is what the next transaction writes at most.
+func (w *writing) most() steps {
+	s := w.file.bolt.Stats()
+	return w.db.opt.steps.grown(s.FreePageN + s.PendingPageN)
+}
 
 // write brings the checkpoint into the data file: in one transaction if it is
 // small, in many that a journal makes one act if not. ErrStale: a snapshot
 // that is to be installed does not want to wait.
 func (w *writing) write() error {
-	if most := w.db.opt.steps; w.rows.rows <= most.rows && w.rows.bytes <= most.bytes {
+	if most := w.most(); w.rows.rows <= most.rows && w.rows.bytes <= most.bytes {
 		return w.writeAtOnce()
 	}
 	j := &journal{incarnation: w.db.base.incarnation, state: w.state, meta: w.meta, rows: w.rows}
@@ -239,19 +261,19 @@ func (w *writing) writeInSteps() error {
 // is the last of them.
 func (w *writing) collect(fn func(rows []row) error) error {
 	var err error
-	w.batch, err = inSteps(w.rows, w.db.opt.steps, w.batch, fn)
+	w.batch, err = inSteps(w.rows, w.most, w.batch, fn)
 	return err
 }
 
 // inSteps calls fn with the rows of an overlay, in order, so many at a time.
 // It gives the last of them, and keeps them in memory.
-func inSteps(rows *overlay, most steps, memory []row, fn func(rows []row) error) (last []row, err error) {
-	batch, size := memory[:0], int64(0)
+func inSteps(rows *overlay, limit func() steps, memory []row, fn func(rows []row) error) (last []row, err error) {
+	batch, size, most := memory[:0], int64(0), limit()
 	rows.each(func(r row) bool {
 		if len(batch) > 0 && (len(batch) == most.rows || size+r.size() > most.bytes) {
 			err = fn(batch)
 			clear(batch)
-			batch, size = batch[:0], 0
+			batch, size, most = batch[:0], 0, limit()
 		}
 		batch = append(batch, r)
 		size += r.size()
@@ -298,9 +320,10 @@ func (w *writing) update(fn func(tx *bbolt.Tx) error) (err error) {
 // stepGarbage removes rows of deleted objects in transactions of their own:
 // nobody sees these rows, so that a crash in between does no harm.
 func (w *writing) stepGarbage() error {
-	for left := w.db.opt.GarbageBudget; left > 0; left -= w.db.opt.steps.rows {
-		started := time.Now()
-		err := w.update(func(tx *bbolt.Tx) error { return w.collectGarbage(tx, min(left, w.db.opt.steps.rows)) })
+	for left := w.db.opt.GarbageBudget; left > 0; {
+		started, some := time.Now(), min(left, w.most().rows)
+		left -= some
+		err := w.update(func(tx *bbolt.Tx) error { return w.collectGarbage(tx, some) })
 		if err != nil || !w.db.garbageLeft.Load() {
 			return err
 		}

@@ -21,6 +21,9 @@ type CompactReport struct {
 	Took          time.Duration
 }
 
+// copySteps gives the size of the transactions of a copy that nobody waits for.
+func copySteps() steps { return steps{rows: 8192, bytes: 4 << 20} }
+
 // Compact writes the data file of a table that nobody uses anew, without its
 // free pages. The new file takes the place of the old one at the end, in one
 // step: whatever ends the process before leaves the table as it was. It needs
@@ -70,7 +73,7 @@ func Compact(dir string, opt CompactOptions) (*CompactReport, error) {
 // copyTo copies all rows, those of an unfinished checkpoint on top.
 func (o *offlineFile) copyTo(c *rowCopy, progress func(rows int64)) error {
 	for !c.done {
-		if _, err := c.step(o.base, steps{stepRows, stepBytes}); err != nil {
+		if _, err := c.step(o.base, copySteps()); err != nil {
 			return err
 		}
 		if progress != nil {
@@ -80,7 +83,7 @@ func (o *offlineFile) copyTo(c *rowCopy, progress func(rows int64)) error {
 	if o.journal == nil {
 		return nil
 	}
-	_, err := inSteps(o.journal.rows, steps{stepRows, stepBytes}, nil, c.mirror)
+	_, err := inSteps(o.journal.rows, copySteps, nil, c.mirror)
 	return err
 }
 

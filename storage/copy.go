@@ -4,23 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 
 	"go.etcd.io/bbolt"
 )
-
-// copySyncBytes is after how much a copy is brought to disk, so that it is not
-// all left to the end.
-const copySyncBytes = 16 << 20
 
 // rowCopy is a data file in the making: the rows of another one, in order,
 // step by step. Nothing of it counts before seal.
 type rowCopy struct {
 	path     string
 	bolt     *bbolt.DB
-	next     []byte // the first key not yet copied; nil: none was
-	done     bool   // every row was
+	file     *os.File // the same file, to have it written to the disk
+	next     []byte   // the first key not yet copied; nil: none was
+	done     bool     // every row was
 	rows     int64
-	unsynced int64 // bytes written since the last sync
+	unsynced int64 // bytes written since the system was asked to bring them to the disk
 	memory   []byte
 }
 
@@ -39,7 +37,11 @@ func newCopy(path string, b *base) (*rowCopy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the copy: %w", errors.Join(err, bolt.Close()))
 	}
-	return &rowCopy{path: path, bolt: bolt}, nil
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("making the copy: %w", errors.Join(err, bolt.Close()))
+	}
+	return &rowCopy{path: path, bolt: bolt, file: f}, nil
 }
 
 // step copies the next rows of b, in one transaction.
@@ -112,14 +114,11 @@ func (c *rowCopy) update(fn func(into *rowWriter) error) (err error) {
 }
 
 func (c *rowCopy) written(size int64) error {
-	if c.unsynced += size; c.unsynced < copySyncBytes {
+	if c.unsynced += size; c.unsynced < steadyBytes {
 		return nil
 	}
 	c.unsynced = 0
-	if err := c.bolt.Sync(); err != nil {
-		return fmt.Errorf("copying rows: %w", err)
-	}
-	return nil
+	return flushRange(c.file, 0, 0)
 }
 
 // seal says what the copy holds, brings it to disk and closes it.
@@ -134,7 +133,7 @@ func (c *rowCopy) seal(s State, m Meta) error {
 	return nil
 }
 
-func (c *rowCopy) close() error { return c.bolt.Close() }
+func (c *rowCopy) close() error { return errors.Join(c.bolt.Close(), c.file.Close()) }
 
 // discard removes the copy.
 func (c *rowCopy) discard() error { return errors.Join(c.close(), removeIfThere(c.path)) }

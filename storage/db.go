@@ -143,6 +143,7 @@ type DB struct {
 	settleOnce sync.Once
 	work       sync.WaitGroup // goroutines of the table's own
 	compaction atomic.Bool    // one is under way
+	writing    atomic.Bool    // a checkpoint is being written
 
 	overlayBytes atomic.Int64
 	activeBytes  atomic.Int64 // of it, written since the last freeze
@@ -371,6 +372,7 @@ type Stats struct {
 	GarbageCollected uint64        // rows of deleted objects removed since the start
 	GarbageLeft      bool          // the last checkpoint had no time for all of them
 	Epoch            uint64        // snapshots installed since the start
+	Checkpointing    bool          // a checkpoint is being written
 	Compacting       bool          // the data file is being compacted
 	Compactions      uint64        // since the start
 	CompactedBytes   int64         // that they gave back to the file system
@@ -388,6 +390,7 @@ func (db *DB) Stats() Stats {
 		GarbageCollected: db.garbage.Load(),
 		GarbageLeft:      db.garbageLeft.Load(),
 		Epoch:            db.epoch,
+		Checkpointing:    db.writing.Load(),
 		Compacting:       db.compaction.Load(),
 		Compactions:      db.compactions.Load(),
 		CompactedBytes:   db.compacted.Load(),

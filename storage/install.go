@@ -19,7 +19,7 @@ import (
 // takes its place by Install. A crash before that leaves the table as it was.
 type Incoming struct {
 	db       *DB
-	f        *os.File
+	f        *steadyFile
 	sum      hash.Hash
 	size     int64  // bytes written to f
 	tail     []byte // the last bytes received, perhaps the trailer
@@ -37,7 +37,7 @@ func (db *DB) Receive() (*Incoming, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receiving snapshot: %w", err)
 	}
-	return &Incoming{db: db, f: f, sum: sha256.New()}, nil
+	return &Incoming{db: db, f: &steadyFile{File: f}, sum: sha256.New()}, nil
 }
 
 // Write implements io.Writer. It holds back the last bytes, which may be the

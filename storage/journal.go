@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/zeebo/xxh3"
 )
@@ -45,10 +46,6 @@ type journal struct {
 	rows        *overlay
 }
 
-// journalChunk is after how many bytes a journal is brought to disk, so that
-// no flush is a long one.
-const journalChunk = 4 << 20
-
 // writeJournal puts a checkpoint on disk. When it returns, a crash does not
 // lose it.
 func (db *DB) writeJournal(j *journal) error {
@@ -57,7 +54,11 @@ func (db *DB) writeJournal(j *journal) error {
 	if err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
-	w := &flushedWriter{f: f}
+	began := time.Now()
+	w := &steadyFile{File: f, rest: func() {
+		db.pause(time.Since(began))
+		began = time.Now()
+	}}
 	err = j.encode(w, func() { db.crash("journal-half") })
 	if err == nil {
 		err = f.Sync()
@@ -71,21 +72,6 @@ func (db *DB) writeJournal(j *journal) error {
 	}
 	db.crash("journal-named")
 	return nil
-}
-
-// flushedWriter brings a file to disk as it grows.
-type flushedWriter struct {
-	f        *os.File
-	unsynced int
-}
-
-func (w *flushedWriter) Write(p []byte) (int, error) {
-	n, err := w.f.Write(p)
-	if w.unsynced += n; err == nil && w.unsynced >= journalChunk {
-		w.unsynced = 0
-		err = w.f.Sync()
-	}
-	return n, err
 }
 
 // encode writes the journal; half is called in the middle.

@@ -70,6 +70,7 @@ type Node struct {
 	replacing    atomic.Bool       // the state is being replaced by a restore of this member
 	renewing     sync.Mutex        // one change of the credentials at a time
 	rotation     sync.Mutex        // one step of replacing the authority at a time
+	transferring sync.Mutex        // the leadership is handed over once at a time
 	joins        chan struct{}
 	announce     chan struct{}
 

@@ -3,14 +3,18 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // transfer hands the leadership over: to a member, or to whoever is best. It
-// is done by the leader.
+// returns when this member knows who leads next. It is done by the leader.
 func (n *Node) transfer(ctx context.Context, to string) error {
+	n.transferring.Lock()
+	defer n.transferring.Unlock()
 	if n.raft.State() != raft.Leader {
 		return errNotLeader
 	}
@@ -21,10 +25,38 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := n.await(n.raft.LeadershipTransferToServer(heir.ID, heir.Address)); err != nil {
-		return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())
+	for {
+		err := n.await(n.raft.LeadershipTransferToServer(heir.ID, heir.Address))
+		switch {
+		case err == nil:
+			return n.waitSuccessor(ctx)
+		case !errors.Is(err, raft.ErrLeadershipTransferInProgress):
+			return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())
+		}
+		select { // an earlier one has failed, and raft is about to notice
+		case <-time.After(routeBackoff):
+		case <-ctx.Done():
+			return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())
+		}
 	}
-	return nil
+}
+
+// waitSuccessor waits until another member leads, as long as that may take.
+func (n *Node) waitSuccessor(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*n.opt.Timing.Election)
+	defer cancel()
+	for {
+		r := n.routes.get()
+		if r.leader != "" && r.leader != n.id.NodeID && n.lead.term.Load() == 0 {
+			return nil
+		}
+		select {
+		case <-r.changed:
+		case <-time.After(routeBackoff / 4):
+		case <-ctx.Done():
+			return nil // it was handed over; who leads is still open
+		}
+	}
 }
 
 // heir is the member to lead next: the one that was named or, without a name,

@@ -129,13 +129,20 @@ func TestADrainedMemberDoesNotLeadUntilItIsResumed(t *testing.T) {
 	if on := <-told; !on {
 		t.Fatal("it is used again after a restart")
 	}
-	// Not even the best candidate leads while it is drained.
-	must(t, g.members[next].TransferLeader(t.Context(), ""))
-	if now := g.leader(); now == l || now == next {
-		t.Errorf("member %d leads, %d is drained, %d handed over", now, l, next)
-	}
-	// Asked for by name it leads, and hands over again.
+	// Nobody hands over to it while it is drained: on a busy machine any member
+	// may win an election by itself, so what counts is who is chosen.
 	must(t, m.WaitReady(t.Context()))
+	if heir, err := g.members[next].heir(t.Context(), ""); err == nil && string(heir.ID) == m.NodeID() {
+		t.Error("a drained member was chosen to lead")
+	}
+	g.wait("another member to lead", func() bool {
+		now := g.leader()
+		if now == next {
+			_ = g.members[next].TransferLeader(t.Context(), "") // it may have been elected again: once more
+		}
+		return now != l && now != next
+	})
+	// Asked for by name it leads, and hands over again.
 	must(t, ask(t, m, DoTransfer, m.NodeID()))
 	g.wait("it to hand over again", func() bool { return g.leader() != l })
 

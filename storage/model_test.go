@@ -228,6 +228,7 @@ func (m *machine) Batch(t *rapid.T) {
 func (m *machine) Compact(t *rapid.T) {
 	var err error
 	if m.copying == nil {
+		<-m.db.settled // as whoever begins one has to wait
 		if m.copying, err = m.db.beginCopy(); err != nil {
 			t.Fatal(err)
 		}

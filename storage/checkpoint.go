@@ -137,7 +137,10 @@ func (c *Checkpoint) Release() {
 	// since the freeze is little, as a checkpoint is given up soon or never.
 	// Until the next one, rows are looked up in their shelves.
 	whole := db.frozen.copy()
-	db.active.each(func(r row) bool {
+	for _, r := range db.active.runs {
+		whole.addRun(r)
+	}
+	db.active.eachAbove(func(r row) bool {
 		whole.set(r)
 		return true
 	})

@@ -74,6 +74,9 @@ type Options struct {
 
 	// steps bounds transactions. Tests make them small.
 	steps steps
+	// leastRun is how many rows make a run; fewer are set one by one. So an
+	// overlay does not get many runs. Tests make small ones.
+	leastRun int
 	// light leaves it to the system when to write the data file to disk, and
 	// lets it grow a little at a time. Tests use it that make many tables and
 	// end no machine.
@@ -87,6 +90,7 @@ func (o Options) withDefaults() Options {
 	o.CommitTimeout = orDefault(o.CommitTimeout, 60*time.Second)
 	o.steps.rows = orDefault(o.steps.rows, stepRows)
 	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
+	o.leastRun = orDefault(o.leastRun, leastRun)
 	o.OverlayBudget = orDefault(o.OverlayBudget, 64<<20)
 	o.CompactRate = orDefault(o.CompactRate, 32<<20)
 	if o.CompactBytes == 0 {

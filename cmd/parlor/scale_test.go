@@ -106,8 +106,8 @@ func flushed(t *testing.T, m *member) {
 		v["parlor_garbage_rows_total"], v["parlor_table_bytes"]/(1<<20), time.Since(begun).Seconds(), v["parlor_compactions"])
 }
 
-// TestHugeFigures fills a node with PARLOR_HUGE gigabytes of values of 4 KB, a
-// part of them in order and the rest not, reads and writes them at random,
+// TestHugeFigures fills a node with PARLOR_HUGE gigabytes of values of 1 to 7 KB,
+// half of them in order and the rest not, reads and writes them at random,
 // starts it anew and has it compact its table. It looks at the memory that is
 // the node's own all the time, which must stay below 1 GB.
 func TestHugeFigures(t *testing.T) {
@@ -119,6 +119,7 @@ func TestHugeFigures(t *testing.T) {
 	m := g.members[0]
 	memory := watchMemory(t, m)
 	h := &huge{m: m, values: int(gigabytes * (1 << 30) / hugeValue)}
+	defer h.progress(t, memory)()
 	begun := time.Now()
 	h.fill(t, 0, h.values/2, func(i int) int { return i })
 	t.Logf("%.1f GB written in order in %.0f s; %d times told to wait", gigabytes/2, time.Since(begun).Seconds(), h.busy.Load())
@@ -158,8 +159,10 @@ func TestHugeFigures(t *testing.T) {
 	}
 }
 
-// hugeValue is how many bytes a value of TestHugeFigures has.
+// hugeValue is how many bytes a value of TestHugeFigures has on average.
 const hugeValue = 4 << 10
+
+func hugeSize(i int) int { return hugeValue/4 + i*7919%(3*hugeValue/2) }
 
 type huge struct {
 	m      *member
@@ -171,14 +174,15 @@ func hugeKey(i int) string { return fmt.Sprintf("huge:%09d", i) }
 
 // hugeText is the value at a key: nothing that compresses, and told apart.
 func hugeText(i int) string {
-	b := make([]byte, 0, hugeValue+16)
+	size := hugeSize(i)
+	b := make([]byte, 0, size+24)
 	r := rand.New(rand.NewPCG(uint64(i), 1))
 	b = strconv.AppendInt(b, int64(i), 10)
-	for len(b) < hugeValue {
+	for len(b) < size {
 		u := r.Uint64()
 		b = append(b, byte(u), byte(u>>8), byte(u>>16), byte(u>>24), byte(u>>32), byte(u>>40), byte(u>>48), byte(u>>56))
 	}
-	return string(b[:hugeValue])
+	return string(b[:size])
 }
 
 // scattered gives each number below n once, in an order that jumps about.
@@ -187,7 +191,7 @@ func scattered(i, n int) int { return int(uint64(i) * 2_654_435_761 % uint64(n))
 func (h *huge) fill(t *testing.T, from, to int, number func(i int) int) {
 	t.Helper()
 	var writers sync.WaitGroup
-	const parallel, some = 4, 32
+	const parallel, some = 8, 64
 	for w := range parallel {
 		writers.Go(func() {
 			c := dialRaw(t, h.m.resp)
@@ -217,6 +221,24 @@ func (h *huge) fill(t *testing.T, from, to int, number func(i int) int) {
 	if t.Failed() {
 		t.FailNow()
 	}
+}
+
+// progress tells now and then how far it has come, until it is ended.
+func (h *huge) progress(t *testing.T, memory *memoryWatch) (end func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-time.After(time.Minute):
+				v := gauges(t.Context(), h.m)
+				t.Logf("… the table is %.1f GB, rows in memory %.0f MB; %s", v["parlor_table_bytes"]/(1<<30), v["parlor_overlay_bytes"]/(1<<20), memory)
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-ended }
 }
 
 func numbers(from, to int, number func(i int) int) []int {
@@ -320,7 +342,7 @@ func (h *huge) check(t *testing.T) {
 		i := rand.IntN(h.values)
 		c.send("GET", hugeKey(i))
 		r := c.flush(t, 1)[0]
-		want := fmt.Sprintf("$%d\r\n%s\r\n", hugeValue, hugeText(i))
+		want := fmt.Sprintf("$%d\r\n%s\r\n", hugeSize(i), hugeText(i))
 		if !h.stays(i) {
 			want = "$-1\r\n"
 		}

@@ -457,15 +457,15 @@ func costs(t *testing.T, m *member, keys, some int) (out []cost) {
 		what string
 		send func(c *rawClient)
 	}{{"HGETALL", hgetall}, {"SET", set}} {
-		for _, how := range []struct{ clients, pipe int }{{1, 1}, {8, 16}} {
-			run := func(n int) (took, cpu time.Duration) {
+		for _, how := range []struct{ clients, pipe, n int }{{1, 1, 1000}, {8, 16, 20_000}} {
+			run := func() (took, cpu time.Duration) {
 				begun, used := time.Now(), processorTime(t, m)
 				var clients sync.WaitGroup
 				for range how.clients {
 					clients.Go(func() {
 						c := dialRaw(t, m.resp)
 						defer c.close()
-						for left := n / how.clients; left > 0; left -= how.pipe {
+						for left := how.n / how.clients; left > 0; left -= how.pipe {
 							for range how.pipe {
 								op.send(c)
 							}
@@ -479,24 +479,28 @@ func costs(t *testing.T, m *member, keys, some int) (out []cost) {
 					})
 				}
 				clients.Wait()
-				return time.Since(begun) / time.Duration(n), (processorTime(t, m) - used) / time.Duration(n)
+				n := time.Duration(how.n)
+				return time.Since(begun) / n, (processorTime(t, m) - used) / n
 			}
-			n := 4000
-			if how.pipe > 1 {
-				n = 100_000
-			}
-			run(n) // warm
+			run() // warm
+			waitCheckpoint(t, m)
+			const runs = 5
 			var tooks, cpus []time.Duration
-			for range 5 {
-				took, cpu := run(n)
+			used := processorTime(t, m)
+			for range runs {
+				took, cpu := run()
 				tooks, cpus = append(tooks, took), append(cpus, cpu)
 			}
 			slices.Sort(tooks)
 			slices.Sort(cpus)
 			name := fmt.Sprintf("%d × %d", how.clients, how.pipe)
-			out = append(out, cost{op.what, name, tooks[2]}, cost{op.what, name + ", processor", cpus[2]})
+			out = append(out, cost{op.what, name, tooks[runs/2]}, cost{op.what, name + ", processor", cpus[runs/2]})
+			if op.what == "SET" && how.pipe > 1 {
+				waitCheckpoint(t, m)
+				whole := (processorTime(t, m) - used) / time.Duration(runs*how.n)
+				out = append(out, cost{op.what, name + ", with checkpoint", whole})
+			}
 		}
-		waitCheckpoint(t, m)
 	}
 	return out
 }

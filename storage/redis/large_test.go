@@ -59,7 +59,7 @@ func (l *large) fill(key string, head []string, element func(i int) []string) {
 // PARLOR_LARGE=1000000 go test -run LargeKeys -timeout 60m -v, PARLOR_LARGE_ONLY names commands. Without it the keys are small,
 // and only the answers count.
 func TestLargeKeys(t *testing.T) {
-	n := 600
+	n := 1500 // more than make a run of rows
 	if s := os.Getenv("PARLOR_LARGE"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {

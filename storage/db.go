@@ -83,6 +83,7 @@ func (o Options) withDefaults() Options {
 	o.StreamStall = orDefault(o.StreamStall, 30*time.Second)
 	o.CommitTimeout = orDefault(o.CommitTimeout, 60*time.Second)
 	o.GarbageBudget = orDefault(o.GarbageBudget, 20_000)
+	o.steps.pages = orDefault(o.steps.pages, stepPages)
 	o.steps.rows = orDefault(o.steps.rows, stepRows)
 	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
 	o.OverlayBudget = orDefault(o.OverlayBudget, 64<<20)

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -163,27 +164,30 @@ type writing struct {
 }
 
 // steps is what one transaction of a checkpoint or of a copy writes, about,
-// and one row at least.
+// and one row at least. Of a checkpoint it is the pages that count: rows that
+// lie far apart take one each, a hundred that follow each other share one.
 type steps struct {
+	pages int
 	rows  int
 	bytes int64
 }
 
 const (
-	stepRows  = 512
+	stepPages = 512
+	stepRows  = 8192
 	stepBytes = 1 << 20
 )
 
-// freeShare is how many free pages call for one more row in a transaction:
-// each transaction writes the list of them anew, which must not become most
-// of what is written.
+// freeShare is how many free pages call for one more page in a transaction:
+// each transaction sorts and writes the list of them anew, which must not
+// become most of the work.
 const freeShare = 128
 
 // grown gives steps that fit a file with so many free pages.
 func (s steps) grown(free int) steps {
-	if n := free / freeShare; n > s.rows {
-		s.bytes *= int64(n) / int64(s.rows)
-		s.rows = n
+	if n := free / freeShare; n > s.pages {
+		s.bytes *= int64(n) / int64(s.pages)
+		s.pages, s.rows = n, max(s.rows, n)
 	}
 	return s
 }
@@ -198,7 +202,7 @@ func (w *writing) most() steps {
 // small, in many that a journal makes one act if not. ErrStale: a snapshot
 // that is to be installed does not want to wait.
 func (w *writing) write() error {
-	if most := w.most(); w.rows.rows <= most.rows && w.rows.bytes <= most.bytes {
+	if most := w.most(); w.rows.rows <= min(most.pages, most.rows) && w.rows.bytes <= most.bytes {
 		return w.writeAtOnce()
 	}
 	j := &journal{incarnation: w.db.base.incarnation, state: w.state, meta: w.meta, rows: w.rows}
@@ -212,7 +216,7 @@ func (w *writing) writeAtOnce() error {
 	_ = w.collect(func([]row) error { return nil }) // in one piece
 	w.db.mirror(w.batch)
 	err := w.update(func(tx *bbolt.Tx) error {
-		if err := w.put(tx, w.batch); err != nil {
+		if _, err := w.put(tx, w.batch, noLimit); err != nil {
 			return err
 		}
 		return putMeta(tx, w.state, w.meta)
@@ -227,20 +231,14 @@ func (w *writing) writeAtOnce() error {
 func (w *writing) writeInSteps() error {
 	db := w.db
 	err := w.collect(func(rows []row) error {
-		started := time.Now()
-		if db.installing.Load() > 0 {
-			return ErrStale
-		}
-		db.mirror(rows)
-		err := w.update(func(tx *bbolt.Tx) error {
-			if err := w.put(tx, rows); err != nil {
+		for len(rows) > 0 {
+			n, err := w.step(rows)
+			if err != nil {
 				return err
 			}
-			return markWriting(tx, w.meta.Index)
-		})
-		db.crash("checkpoint-step")
-		db.pause(time.Since(started))
-		return err
+			rows = rows[n:]
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -262,8 +260,29 @@ func (w *writing) writeInSteps() error {
 	return db.removeJournal()
 }
 
-// collect calls fn with the rows in pieces of one transaction each; w.batch
-// is the last of them.
+// step writes the first of rows in a transaction, and tells how many.
+func (w *writing) step(rows []row) (n int, err error) {
+	started := time.Now()
+	if w.db.installing.Load() > 0 {
+		return 0, ErrStale
+	}
+	err = w.update(func(tx *bbolt.Tx) error {
+		if n, err = w.put(tx, rows, w.most().pages); err != nil {
+			return err
+		}
+		return markWriting(tx, w.meta.Index)
+	})
+	if err != nil {
+		return 0, err
+	}
+	w.db.mirror(rows[:n])
+	w.db.crash("checkpoint-step")
+	w.db.pause(time.Since(started))
+	return n, nil
+}
+
+// collect calls fn with the rows in pieces that fit into one transaction if
+// they share pages; w.batch is the last of them.
 func (w *writing) collect(fn func(rows []row) error) error {
 	var err error
 	w.batch, err = inSteps(w.rows, w.most, w.batch, fn)
@@ -290,15 +309,26 @@ func inSteps(rows *overlay, limit func() steps, memory []row, fn func(rows []row
 	return batch, err
 }
 
-func (w *writing) put(tx *bbolt.Tx, rows []row) error {
+const noLimit = math.MaxInt
+
+// put writes rows until the transaction changes about so many pages, and tells
+// how many it wrote. It looks at the pages after some rows only.
+func (w *writing) put(tx *bbolt.Tx, rows []row, pages int) (n int, err error) {
+	const some = 16
 	into := w.file.writer(tx, w.memory[:0])
-	for _, r := range rows {
-		if err := into.put(r.key, r.value); err != nil {
-			return err
+	for n < len(rows) {
+		if err := into.put(rows[n].key, rows[n].value); err != nil {
+			return n, err
+		}
+		if n++; n%some == 0 {
+			stats := tx.Stats()
+			if stats.GetNodeCount() >= int64(pages) {
+				break
+			}
 		}
 	}
 	w.memory = into.memory
-	return nil
+	return n, nil
 }
 
 // update runs one transaction of the data file.

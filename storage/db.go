@@ -88,6 +88,7 @@ func (o Options) withDefaults() Options {
 	o.ReaderLifetime = orDefault(o.ReaderLifetime, 30*time.Second)
 	o.StreamStall = orDefault(o.StreamStall, 30*time.Second)
 	o.CommitTimeout = orDefault(o.CommitTimeout, 60*time.Second)
+	o.steps.pages = orDefault(o.steps.pages, stepPages)
 	o.steps.rows = orDefault(o.steps.rows, stepRows)
 	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
 	o.leastRun = orDefault(o.leastRun, leastRun)

@@ -122,7 +122,7 @@ const (
 // garbageMost is how many rows of garbage the next transaction removes at most.
 func (db *DB) garbageMost() int {
 	s := db.file.bolt.Stats()
-	return max(min(garbageStep, db.opt.steps.rows*garbageStep/stepRows), (s.FreePageN+s.PendingPageN)/garbageShare)
+	return max(min(garbageStep, db.opt.steps.rows), (s.FreePageN+s.PendingPageN)/garbageShare)
 }
 
 // removeGarbage removes at most limit rows of garbage in a transaction of
@@ -132,9 +132,6 @@ func (db *DB) garbageMost() int {
 func (db *DB) removeGarbage(limit int) error {
 	keys, more, err := db.findGarbage(limit)
 	if err == nil && len(keys) > 0 {
-		if db.copying != nil {
-			db.mirror(tombstones(keys))
-		}
 		err = db.update("removing garbage", func(tx *bbolt.Tx) error {
 			rows := tx.Bucket(bucketRows)
 			for _, k := range keys {
@@ -147,6 +144,9 @@ func (db *DB) removeGarbage(limit int) error {
 	}
 	if err != nil {
 		return err
+	}
+	if db.copying != nil {
+		db.mirror(tombstones(keys))
 	}
 	db.garbage.Add(uint64(len(keys)))
 	db.garbageLeft.Store(more)

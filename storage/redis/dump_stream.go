@@ -299,7 +299,12 @@ func addPacked(c *command.Call, key []byte, master keyspace.StreamID, items [][]
 }
 
 func (r *rdbReader) loadGroup(c *command.Call, key []byte, kind byte) error {
-	name, last, read := r.string(), r.idLens(), int64(-1)
+	name, last := r.string(), r.idLens()
+	info, _, err := c.XInfo(key)
+	if err != nil {
+		return err
+	}
+	read := distance(info, last) // before 7.0 it was not counted
 	if kind != rdbStream1 {
 		read = int64(r.number())
 	}

@@ -346,7 +346,7 @@ func (r *rdbReader) loadConsumer(c *command.Call, key, group []byte, kind byte, 
 		return err
 	}
 	name := r.string()
-	r.fixed(8) // when it was seen: this is the first time here
+	seen := int64(binary.LittleEndian.Uint64(r.fixed(8)))
 	if kind == rdbStream3 {
 		r.fixed(8)
 	}
@@ -357,6 +357,7 @@ func (r *rdbReader) loadConsumer(c *command.Call, key, group []byte, kind byte, 
 	if joined, err := g.Join(name); err != nil || !joined {
 		return orFormat(err)
 	}
+	g.SeenAt(name, max(seen, 0))
 	for range n {
 		p, ok := pending[r.rawID()]
 		if r.err != nil || !ok {

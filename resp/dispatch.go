@@ -113,7 +113,8 @@ func (s *session) runLocal(e *entry, args [][]byte) {
 	}
 }
 
-// note counts a command that was carried out, and keeps it if it was slow.
+// note counts a command that was carried out, and keeps it if it was slow. The
+// commands of a transaction are kept, and not EXEC.
 func (s *session) note(e *entry, args [][]byte, took time.Duration, reply command.Reply) {
 	failed := reply.Kind == command.KindError
 	if failed {
@@ -122,7 +123,7 @@ func (s *session) note(e *entry, args [][]byte, took time.Duration, reply comman
 	}
 	e.calls.note(took, failed)
 	s.server.noteTime(e, took)
-	if s.server.slow.isSlow(took) && !e.spec.Is(command.Blocking) {
+	if s.server.slow.isSlow(took) && e.spec.Name != "EXEC" {
 		s.server.slow.add(s, e, args, took)
 	}
 }

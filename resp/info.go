@@ -173,6 +173,7 @@ func infoStats(s *session, f *infoFields) error {
 	f.add("pubsub_channels", s.server.pubsub.size(byChannel))
 	f.add("pubsub_patterns", s.server.pubsub.size(byPattern))
 	f.add("pubsubshard_channels", s.server.pubsub.size(byShard))
+	f.add("migrate_cached_sockets", 0)
 	f.add("client_output_buffer_limit_disconnections", st.Lagged.Load())
 	f.add("acl_access_denied_auth", st.AuthFailures.Load())
 	return nil

@@ -64,8 +64,10 @@ func (s *Server) parameters() []parameter {
 		fixed("proto-max-bulk-len", strconv.Itoa(c.MaxBulk), "the limit is fixed, because log entries are limited"),
 		fixed("protected-mode", "yes", "clients of other machines need a password or an ACL user"),
 		fixed("replica-read-only", "yes", "every node takes writes"),
+		fixed("replicaof", "", errImmutable),
 		fixed("requirepass", "", "set the password of the user default with ACL SETUSER, or with --resp-password-file"),
 		fixed("save", "", onDisk),
+		fixed("slaveof", "", errImmutable),
 		integer("slowlog-log-slower-than", &live.slowerThan, -1, math.MaxInt64),
 		s.slowlogLength(),
 		s.keepAlive(),
@@ -342,30 +344,31 @@ func (s *Server) planSettings(namesAndValues []string) (apply []func(), err erro
 	for _, p := range s.parameters() {
 		known[p.name] = p
 	}
-	for i := 0; i < len(namesAndValues); i += 2 {
-		if _, ok := known[strings.ToLower(namesAndValues[i])]; !ok {
-			return nil, command.Errorf("ERR", "Unknown option or number of arguments for CONFIG SET - '"+string(cut([]byte(namesAndValues[i]), maxQuoted))+"'")
-		}
+	fail := func(p parameter, why string) error {
+		return command.Errorf("ERR", "CONFIG SET failed (possibly related to argument '"+p.name+"') - "+why)
 	}
 	seen := map[string]bool{}
 	for i := 0; i < len(namesAndValues); i += 2 {
-		p, value := known[strings.ToLower(namesAndValues[i])], namesAndValues[i+1]
-		fail := func(why string) ([]func(), error) {
-			return nil, command.Errorf("ERR", "CONFIG SET failed (possibly related to argument '"+p.name+"') - "+why)
-		}
-		if seen[p.name] {
-			return fail("duplicate parameter")
+		p, ok := known[strings.ToLower(namesAndValues[i])]
+		switch {
+		case !ok:
+			return nil, command.Errorf("ERR", "Unknown option or number of arguments for CONFIG SET - '"+string(cut([]byte(namesAndValues[i]), maxQuoted))+"'")
+		case seen[p.name]:
+			return nil, fail(p, "duplicate parameter")
 		}
 		seen[p.name] = true
+	}
+	for i := 0; i < len(namesAndValues); i += 2 {
+		p, value := known[strings.ToLower(namesAndValues[i])], namesAndValues[i+1]
 		if p.set == nil {
 			if p.why == errImmutable || !strings.EqualFold(value, p.get()) {
-				return fail(p.why)
+				return nil, fail(p, p.why)
 			}
 			continue
 		}
 		fn, err := p.set(value)
 		if err != nil {
-			return fail(err.Error())
+			return nil, fail(p, err.Error())
 		}
 		apply = append(apply, fn)
 	}

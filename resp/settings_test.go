@@ -140,6 +140,10 @@ func TestPause(t *testing.T) {
 	tx.want("+OK", "MULTI")
 	tx.want("+QUEUED", "SET", "k2", "v")
 	tx.write(frame("EXEC"))
+	waitBlocked(t, srv, 2)
+	if got := admin.do("CLIENT", "LIST"); strings.Count(got, "flags=b") != 2 {
+		t.Errorf("CLIENT LIST does not show who is held up: %s", got)
+	}
 	for range 10 {
 		reader.want(`"before"`, "GET", "k")
 	}
@@ -158,6 +162,7 @@ func TestPause(t *testing.T) {
 	}
 	admin.want("+OK", "CLIENT", "PAUSE", "1000000", "ALL")
 	reader.write(frame("GET", "k"))
+	waitBlocked(t, srv, 1)
 	admin.want("+OK", "CLIENT", "UNPAUSE")
 	if got := reader.read(); got != `"after"` {
 		t.Errorf("after the pause of all the reader got %s", got)

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -167,7 +168,9 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 	for i := range tx.queue {
 		it := &tx.queue[i]
 		if it.entry.local != nil {
+			began := time.Now()
 			it.reply = s.execLocal(it)
+			it.took = time.Since(began)
 		}
 		s.note(it.entry, it.args, it.took, it.reply)
 		if it.reply.Kind != kindNoReply {
@@ -237,7 +240,9 @@ func (s *session) execWrites(tx *transaction) error {
 	if len(sent) == 0 {
 		return nil
 	}
+	began := time.Now()
 	res := s.server.store.Propose(s.server.requests.context(), []command.Request{req})[0]
+	took := time.Since(began)
 	switch {
 	case res.Err != nil:
 		return storeError(res.Err, command.ErrUnknownOutcome)
@@ -246,7 +251,7 @@ func (s *session) execWrites(tx *transaction) error {
 	}
 	s.run.proposed = true
 	for i, it := range sent {
-		it.reply = res.Replies[i]
+		it.reply, it.took = res.Replies[i], took
 	}
 	return nil
 }

@@ -214,8 +214,12 @@ func TestSortReadsElsewhere(t *testing.T) {
 	c.want("+OK", "ACL", "SETUSER", "bob", "on", ">pw", "~app:*", "+@all")
 	c.want("+OK", "AUTH", "bob", "pw")
 	c.want("[]", "SORT", "app:l")
-	denied := "-NOPERM this user has no permissions to access one of the keys used as arguments"
-	c.want(denied, "SORT", "app:l", "BY", "secret*")
-	c.want(denied, "SORT", "app:l", "GET", "other*")
-	c.want(denied, "SORT", "app:l", "STORE", "other")
+	c.want("-ERR BY option of SORT denied due to insufficient ACL permissions.", "SORT", "app:l", "BY", "secret*")
+	c.want("-ERR GET option of SORT denied due to insufficient ACL permissions.", "SORT", "app:l", "BY", "get", "GET", "other*")
+	c.want("-ERR GET option of SORT denied due to insufficient ACL permissions.", "SORT_RO", "app:l", "LIMIT", "0", "store", "GET", "#")
+	c.want("[]", "SORT", "app:l", "BY", "nosort")
+	c.want("-NOPERM this user has no permissions to access one of the keys used as arguments", "SORT", "app:l", "STORE", "other")
+	dial(t, srv.Addr()).want("+OK", "ACL", "SETUSER", "bob", "%R~*")
+	c.want(":1", "RPUSH", "app:l", "1")
+	c.want("[nil]", "SORT", "app:l", "BY", "other*", "GET", "other*")
 }

@@ -118,7 +118,7 @@ func (u *aclUser) check(e *entry, args [][]byte) *aclDenial {
 		if denied == nil {
 			return nil
 		}
-		if d := sel.check(e, args); d == nil || d.rank() > denied.rank() {
+		if d := sel.check(e, args); d == nil || d.beyond(denied) {
 			denied = d
 		}
 	}

@@ -75,11 +75,12 @@ func (s *session) admit(e *entry, args [][]byte) error {
 		return command.Errorf("NOPERM", "'"+e.lower+"' is internal: only the nodes of the group may send it")
 	case !e.subscribing && s.onlyListens():
 		return errOnlyListens(e)
-	case e.noMulti && s.tx.open:
-		return errNoMulti
 	}
 	if err := s.permit(e, args); err != nil {
 		return err
+	}
+	if e.noMulti && s.tx.open {
+		return errNoMulti
 	}
 	if e.refusal != nil {
 		return e.refusal

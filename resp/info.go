@@ -211,9 +211,15 @@ func infoCommandStats(s *session, f *infoFields) error {
 // infoLatencyStats tells within how many µs most calls of a command ended.
 func infoLatencyStats(s *session, f *infoFields) error {
 	s.server.catalog.each(func(e *entry) {
-		if h := &e.calls.times; h.total() > 0 {
-			f.add("latency_percentiles_usec_"+e.lower, fmt.Sprintf("p50=%d,p99=%d,p99.9=%d", h.percentile(50), h.percentile(99), h.percentile(99.9)))
+		h := &e.calls.times
+		if h.total() == 0 {
+			return
 		}
+		var of []string
+		for _, p := range *s.server.live.percentiles.Load() {
+			of = append(of, fmt.Sprintf("p%s=%.3f", percentileName(p), float64(h.percentile(p))))
+		}
+		f.add("latency_percentiles_usec_"+e.lower, strings.Join(of, ","))
 	})
 	return nil
 }

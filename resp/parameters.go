@@ -54,6 +54,7 @@ func (s *Server) parameters() []parameter {
 		fixed("enable-debug-command", yesNo(c.Debug), errImmutable),
 		integer("latency-monitor-threshold", &live.latencyFrom, 0, math.MaxInt64),
 		s.latencyTracking(),
+		s.latencyPercentiles(),
 		fixed("logfile", "", errImmutable),
 		integer("maxclients", &live.maxClients, 1, math.MaxUint32),
 		fixed("maxmemory", "0", evictsNothing),
@@ -160,6 +161,39 @@ func (s *Server) latencyTracking() parameter {
 			return func() { s.live.latencyCounts.Store(on) }, err
 		},
 	}
+}
+
+// latencyPercentiles are those that INFO latencystats has.
+func (s *Server) latencyPercentiles() parameter {
+	return parameter{
+		name: "latency-tracking-info-percentiles",
+		get: func() string {
+			var words []string
+			for _, p := range *s.live.percentiles.Load() {
+				words = append(words, percentileName(p))
+			}
+			return strings.Join(words, " ")
+		},
+		set: func(value string) (func(), error) {
+			list := []float64{}
+			for _, word := range strings.Fields(value) {
+				p, err := strconv.ParseFloat(word, 64)
+				switch {
+				case err != nil:
+					return nil, settingError("latency-tracking-info-percentiles must be a list of numbers")
+				case !(p >= 0 && p <= 100):
+					return nil, settingError("latency-tracking-info-percentiles must be between 0.0 and 100.0")
+				}
+				list = append(list, p)
+			}
+			return func() { s.live.percentiles.Store(&list) }, nil
+		},
+	}
+}
+
+// percentileName writes a percentile with six decimals at most.
+func percentileName(p float64) string {
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(p, 'f', 6, 64), "0"), ".")
 }
 
 func yesNo(b bool) string {

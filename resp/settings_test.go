@@ -3,6 +3,7 @@ package resp
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -209,5 +210,22 @@ func TestResetStats(t *testing.T) {
 	}
 	if !strings.Contains(info, "connected_clients:1") {
 		t.Error("the connection is not counted any more")
+	}
+}
+
+// INFO has the percentiles that were asked for.
+func TestLatencyPercentiles(t *testing.T) {
+	srv := startServer(t, Config{}, newFakeStore())
+	c := dial(t, srv.Addr())
+	c.do("PING")
+	c.want(`["latency-tracking-info-percentiles" "50 99 99.9"]`, "CONFIG", "GET", "latency-tracking-info-percentiles")
+	if got := c.do("INFO", "latencystats"); !regexp.MustCompile(`latency_percentiles_usec_ping:p50=\d+\.000,p99=\d+\.000,p99\.9=\d+\.000`).MatchString(got) {
+		t.Errorf("INFO latencystats says %s", got)
+	}
+	c.want("-ERR CONFIG SET failed (possibly related to argument 'latency-tracking-info-percentiles') - latency-tracking-info-percentiles must be between 0.0 and 100.0",
+		"CONFIG", "SET", "latency-tracking-info-percentiles", "50 100.1")
+	c.want("+OK", "CONFIG", "SET", "latency-tracking-info-percentiles", "0.0 100.0")
+	if got := c.do("INFO", "latencystats"); !regexp.MustCompile(`latency_percentiles_usec_ping:p0=\d+\.000,p100=\d+\.000\\r`).MatchString(got) {
+		t.Errorf("INFO latencystats says %s", got)
 	}
 }

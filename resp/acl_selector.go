@@ -205,12 +205,16 @@ func (u *aclSelector) checkChannels(e *entry, args [][]byte) *aclDenial {
 		channels, literal = args[1:], true
 	}
 	for i, channel := range channels {
-		ok := slices.ContainsFunc(u.channels, func(p string) bool {
-			return p == "*" || p == string(channel) || !literal && redis.Match(channel, []byte(p))
-		})
-		if !ok {
+		if !u.mayListen(channel, literal) {
 			return &aclDenial{"channel", string(channel), i, errNoPermChannel}
 		}
 	}
 	return nil
+}
+
+// mayListen says whether a channel is allowed, or, literally, a pattern.
+func (u *aclSelector) mayListen(channel []byte, literal bool) bool {
+	return slices.ContainsFunc(u.channels, func(p string) bool {
+		return p == "*" || p == string(channel) || !literal && redis.Match(channel, []byte(p))
+	})
 }

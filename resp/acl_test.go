@@ -75,11 +75,19 @@ func TestDisabledUsersAreCutOff(t *testing.T) {
 		bobs = append(bobs, c)
 	}
 	waitBlocked(t, srv, 1)
-	// Other rights: who only works goes on with them, the others come again.
+	// Other rights: who only works goes on with them, who waits comes again, who
+	// listens does when it is no longer allowed what it hears.
 	admin.want("+OK", "ACL", "SETUSER", "bob", "resetkeys", "~only")
 	bobs[0].want("-NOPERM this user has no permissions to access one of the keys used as arguments", "GET", "q")
-	bobs[1].wantClosed()
 	bobs[2].wantClosed()
+	admin.want("+OK", "ACL", "SETUSER", "bob", "resetchannels", "&d", "(&c)")
+	admin.want(":1", "PUBLISH", "c", "hello")
+	if got := bobs[1].read(); got != `["message" "c" "hello"]` {
+		t.Errorf("who may still listen hears %s", got)
+	}
+	admin.want("+OK", "ACL", "SETUSER", "bob", "clearselectors")
+	bobs[1].wantClosed()
+	admin.want(":0", "PUBLISH", "c", "hello")
 	admin.want(":1", "RPUSH", "q", "for somebody else")
 	admin.want(":1", "LLEN", "q")
 	admin.want("+OK", "ACL", "SETUSER", "bob", "off")

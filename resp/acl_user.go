@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -105,6 +106,13 @@ func (u *aclUser) compile(c *catalog) {
 	for _, sel := range u.selectors {
 		sel.compile(c)
 	}
+}
+
+// mayListen says whether a user may hear a channel or a pattern.
+func (u *aclUser) mayListen(kind audience, name string) bool {
+	return slices.ContainsFunc(append([]*aclSelector{&u.aclSelector}, u.selectors...), func(sel *aclSelector) bool {
+		return sel.mayListen([]byte(name), kind == byPattern)
+	})
 }
 
 // check says why a user may not make a call, or nil. Of several reasons the

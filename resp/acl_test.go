@@ -108,7 +108,7 @@ func TestRightsAtExec(t *testing.T) {
 	}
 	admin.want("nil", "GET", "k")
 	got := admin.do("ACL", "LOG")
-	if !strings.Contains(got, `"reason" "command" "context" "toplevel" "object" "set" "username" "bob"`) {
+	if !strings.Contains(got, `"reason" "command" "context" "multi" "object" "set" "username" "bob"`) {
 		t.Errorf("ACL LOG says %s", got)
 	}
 	admin.want("+OK", "ACL", "LOG", "RESET")

@@ -150,12 +150,16 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		return command.Reply{}, errExecAlone
 	}
 	tx := s.tx
+	var denied error
+	if !tx.spoilt {
+		denied = s.permitQueue(tx.queue) // while it is open: ACL LOG tells that it was one
+	}
 	s.closeTx()
 	if tx.spoilt {
 		return command.Reply{}, errExecAbort
 	}
-	if err := s.permitQueue(tx.queue); err != nil {
-		return command.Reply{}, err
+	if denied != nil {
+		return command.Reply{}, denied
 	}
 	tx.placeCommands(s.dbIndex())
 	if err := s.execStore(&tx); err != nil {

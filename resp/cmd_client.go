@@ -146,7 +146,7 @@ func clientList(s *session, args [][]byte) (command.Reply, error) {
 	}
 	var b strings.Builder
 	for _, c := range s.server.clients() {
-		if wanted(c) {
+		if wanted(c) && c.guard.out.failed() == nil { // else it is about to go
 			input := 0
 			if c == s {
 				input = frameSize(args)

@@ -44,12 +44,12 @@ echo '| unit | passed | failed | skipped | not for external servers |'
 echo '|---|---|---|---|---|'
 for u in "${units[@]}"; do
 	log=$work/log dir=$work/node
-	rm -rf "$dir"
+	rm -rf "$dir" "$work/node.log"
 	"$parlor" serve --data-dir "$dir" --resp 127.0.0.1:0 --http 127.0.0.1:0 --cluster 127.0.0.1:0 --resp-debug >"$work/node.log" 2>&1 &
 	node=$!
 	port=
 	for _ in $(seq 600); do
-		port=$(sed -n 's/.*msg=ready.* resp=[^ ]*:\([0-9]*\).*/\1/p' "$work/node.log")
+		port=$(sed -n 's/.*msg=ready.* resp=[^ ]*:\([0-9]*\).*/\1/p' "$work/node.log" 2>/dev/null)
 		[ -z "$port" ] && kill -0 $node 2>/dev/null || break
 		sleep 0.1
 	done

@@ -13,12 +13,12 @@ import (
 var Templates = []string{
 	"SET $K $V [ NX|XX ] [ GET ] [ KEEPTTL ]", "SET $A $V [ EXAT $T ] [ NX|XX ]", "SET $K $V PXAT $P", "SET $K $I",
 	"GET $K", "GET $A", "GETSET $K $V", "GETDEL $K", "GETEX $K [ PERSIST ]", "GETEX $K EXAT $T", "GETEX $K PXAT $P", "SETNX $K $V",
-	"SETEX $K $R $V", "PSETEX $K $R000 $V", "MGET { $A }", "MSET { $K $V }", "MSETNX { $K $V }",
+	"SETEX $K $R000 $V", "PSETEX $K $R00000 $V", "MGET { $A }", "MSET { $K $V }", "MSETNX { $K $V }",
 	"INCR $K", "DECR $K", "INCRBY $K $I", "DECRBY $K $I", "INCRBYFLOAT $K $F", "INCRBYFLOAT $K $D", "APPEND $K $V", "STRLEN $K",
 	"GETRANGE $K $J $J", "SUBSTR $K $J $J", "SETRANGE $K $j $V",
 
 	"DEL { $A }", "DEL $A", "UNLINK { $A }", "EXISTS { $A }", "TOUCH { $A }", "TYPE $A", "TTL $A", "PTTL $A", "EXPIRETIME $A", "PEXPIRETIME $A",
-	"EXPIRE $A $R [ NX|XX ]", "PEXPIRE $A $R000", "EXPIREAT $A $T [ NX|XX|GT|LT ]", "PEXPIREAT $A $P [ NX|XX|GT|LT ] [ NX|XX|GT|LT ]",
+	"EXPIRE $A $R000 [ NX|XX ]", "PEXPIRE $A $R00000", "EXPIREAT $A $T [ NX|XX|GT|LT ]", "PEXPIREAT $A $P [ NX|XX|GT|LT ] [ NX|XX|GT|LT ]",
 	"PERSIST $A", "RENAME $A $A", "RENAMENX $A $A", "COPY $A $A [ REPLACE ]", "COPY $A $A DB 3 REPLACE", "RANDOMKEY", "KEYS $G", "SCAN $G", "DBSIZE",
 	"OBJECT FREQ $A", "OBJECT NOSUCH $A",
 

@@ -36,6 +36,9 @@ golden: ## rewrite the golden files from what the code does now; read the diff
 differential: ## a million random commands against a real redis-server, and a million over sockets
 	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis ./resp -run Differential -timeout 60m -v
 
+redis-suite: build ## Redis's own tests, of a checkout of 7.0.15 at REDIS_SRC=…, against this build (UNITS=…; Linux, tclsh)
+	testdata/redis-suite/run.sh $(CURDIR)/parlor "$(REDIS_SRC)" $(UNITS)
+
 portable: ## the golden vectors of the store's arithmetic, as arm64 computes them (needs qemu-user)
 	GOARCH=arm64 go test -exec qemu-aarch64 ./storage/redis -run 'Everywhere|Angles' -count=1 -v
 
@@ -64,5 +67,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build release demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage stalls
+.PHONY: help build release demo test check race web golden differential redis-suite portable transcript bench figures fuzz powercut chaos damage stalls
 .DEFAULT_GOAL := help

@@ -301,7 +301,7 @@ func (s *session) execReads(tx *transaction) error {
 // isShort says whether the commands may hold up writers together.
 func isShort(queue []item) bool {
 	for i := range queue {
-		if !queue[i].entry.spec.Is(command.Fast) {
+		if !isFast(queue[i].entry) {
 			return false
 		}
 	}

@@ -82,6 +82,7 @@ func (c *Checkpoint) Write(m Meta) error {
 	db.crash("checkpoint-published")
 	db.lastWrite.Store(int64(time.Since(started)))
 	db.checkpoints.Add(1)
+	db.considerGarbage()
 	db.considerCompaction()
 	return nil
 }
@@ -137,7 +138,10 @@ func (c *Checkpoint) Release() {
 	// since the freeze is little, as a checkpoint is given up soon or never.
 	// Until the next one, rows are looked up in their shelves.
 	whole := db.frozen.copy()
-	db.active.each(func(r row) bool {
+	for _, r := range db.active.runs {
+		whole.addRun(r)
+	}
+	db.active.eachAbove(func(r row) bool {
 		whole.set(r)
 		return true
 	})
@@ -210,16 +214,17 @@ func (w *writing) write() error {
 
 func (w *writing) writeAtOnce() error {
 	_ = w.collect(func([]row) error { return nil }) // in one piece
-	w.mirror(w.batch)
-	return w.update(func(tx *bbolt.Tx) error {
+	w.db.mirror(w.batch)
+	err := w.update(func(tx *bbolt.Tx) error {
 		if _, err := w.put(tx, w.batch, noLimit); err != nil {
-			return err
-		}
-		if err := w.collectGarbage(tx, w.db.opt.GarbageBudget); err != nil {
 			return err
 		}
 		return putMeta(tx, w.state, w.meta)
 	})
+	if err != nil {
+		return err
+	}
+	return w.stepGarbage()
 }
 
 // writeInSteps needs a journal on disk. It may be done again after a crash.
@@ -270,7 +275,7 @@ func (w *writing) step(rows []row) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	w.mirror(rows[:n])
+	w.db.mirror(rows[:n])
 	w.db.crash("checkpoint-step")
 	w.db.pause(time.Since(started))
 	return n, nil
@@ -326,54 +331,27 @@ func (w *writing) put(tx *bbolt.Tx, rows []row, pages int) (n int, err error) {
 	return n, nil
 }
 
-// mirror writes rows to the copy that a compaction makes as well. If that
-// fails there will be no copy; the checkpoint goes on.
-func (w *writing) mirror(rows []row) {
-	c := w.db.copying
-	if c == nil {
-		return
-	}
-	if err := c.mirror(rows); err != nil {
-		w.db.opt.Logger.Warn("giving up to compact the data file", "err", err)
-		w.db.stopCopying()
-	}
-}
-
 // update runs one transaction of the data file.
-func (w *writing) update(fn func(tx *bbolt.Tx) error) (err error) {
-	done := w.db.watch("writing a checkpoint", w.db.opt.CommitTimeout)
-	defer done()
-	defer turnFault(&err)()
-	return w.file.bolt.Update(fn)
+func (w *writing) update(fn func(tx *bbolt.Tx) error) error {
+	return w.db.update("writing a checkpoint", fn)
 }
 
 // stepGarbage removes rows of deleted objects in transactions of their own:
-// nobody sees these rows, so that a crash in between does no harm.
+// nobody sees these rows, so that a crash in between does no harm. As many go
+// as were written: however busy a node is, there is never more garbage than
+// there was data.
 func (w *writing) stepGarbage() error {
-	for left := w.db.opt.GarbageBudget; left > 0; {
-		started, some := time.Now(), min(left, w.most().pages)
+	budget := w.db.opt.GarbageBudget
+	if budget <= 0 {
+		budget = w.rows.rows
+	}
+	for left := budget; left > 0; {
+		started, some := time.Now(), min(left, w.db.garbageMost())
 		left -= some
-		err := w.update(func(tx *bbolt.Tx) error { return w.collectGarbage(tx, some) })
-		if err != nil || !w.db.garbageLeft.Load() {
+		if err := w.db.removeGarbage(some); err != nil || !w.db.garbageLeft.Load() {
 			return err
 		}
 		w.db.pause(time.Since(started))
 	}
-	return nil
-}
-
-// collectGarbage does nothing during a compaction: the copy has the rows, and
-// may not yet have what names them.
-func (w *writing) collectGarbage(tx *bbolt.Tx, budget int) error {
-	if w.db.copying != nil {
-		return nil
-	}
-	rows := tx.Bucket(bucketRows)
-	removed, left, err := collectGarbage(rows, budget)
-	if err != nil {
-		return err
-	}
-	w.db.garbage.Add(uint64(removed))
-	w.db.garbageLeft.Store(left)
 	return nil
 }

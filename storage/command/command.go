@@ -20,6 +20,7 @@ const (
 	NoAuth                    // allowed before authentication
 	Module                    // a domain command, not one of Redis
 	Internal                  // proposed by nodes only, refused from clients
+	Walks                     // passes over elements, although Redis calls it Fast
 )
 
 // Spec describes a command: all that is known about it in one place.

@@ -80,7 +80,8 @@ func (t Type) String() string {
 // Tx is one command's window onto the keys, at one instant. A read-only Tx
 // panics when written to. It is not safe for concurrent use.
 //
-// Byte slices that a Tx returns die with it and must not be modified. Keys,
+// Byte slices that a Tx returns die with it, those of one that writes live on
+// unless they are borrowed (see Borrow), and must not be modified. Keys,
 // fields, members and values passed to it may be kept by it and must not be
 // modified afterwards. A function passed to one of the Each methods must not
 // write to the Tx.
@@ -100,7 +101,9 @@ type Tx struct {
 	made    objects            // writers: those in cache
 	last    *object            // readers: the object read last
 	touched []string
-	buf     []byte // for row keys that are only looked up
+
+	borrowed bool   // see Borrow
+	buf      []byte // for row keys that are only looked up
 }
 
 // NewReader makes a read-only window; now is in ms since 1970.

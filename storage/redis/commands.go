@@ -44,6 +44,15 @@ type group struct {
 
 type handler = func(c *command.Call, args [][]byte) (command.Reply, error)
 
+// borrowing is a handler that answers with numbers alone: what it reads need
+// not outlive its entry of the log.
+func borrowing(h handler) handler {
+	return func(c *command.Call, args [][]byte) (command.Reply, error) {
+		defer c.Borrow()()
+		return h(c, args)
+	}
+}
+
 // entry is one line of a table.
 type entry struct {
 	name    string

@@ -312,7 +312,11 @@ func zremrange(kind rangeKind) handler {
 		if err != nil {
 			return command.Reply{}, err
 		}
-		n, err := c.ZRemAll(args[1], names(out))
+		if n := len(out); kind == byLex && n > 0 && out[0].Score != out[n-1].Score {
+			removed, err := c.ZRemAll(args[1], names(out)) // there may be others between them
+			return command.Int(removed), err
+		}
+		n, err := c.ZRemNeighbours(args[1], out)
 		return command.Int(n), err
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/parlorchat/parlor/storage/command"
 )
 
 // The data folder:
@@ -35,14 +36,20 @@ const (
 // Identity is what a member knows of itself before it has read anything else.
 // The id stays when the addresses change.
 type Identity struct {
-	Format    int               `json:"format"` // 1
+	Format    int               `json:"format"` // 1, or 2 if there is a Level: programs from before levels refuse 2
 	State     string            `json:"state"`  // "forming" or "member"
 	ClusterID string            `json:"cluster_id"`
 	NodeID    string            `json:"node_id"`          // a UUID
 	Cluster   string            `json:"cluster"`          // address that others reach the cluster port at
 	Listen    string            `json:"listen,omitempty"` // listening address, where it differs
 	Peers     map[string]string `json:"peers,omitempty"`  // last known cluster addresses, by node id
+	Level     int               `json:"level,omitempty"`  // the group's feature level, if above the first
 }
+
+const identityFormat = 2
+
+// level is the group's feature level as far as the member has heard.
+func (id Identity) level() int { return max(id.Level, command.FirstLevel) }
 
 const (
 	stateForming = "forming"
@@ -75,8 +82,8 @@ func readIdentity(dir string) (Identity, error) {
 	if err := json.Unmarshal(b, &id); err != nil {
 		return id, fail(CodeDamaged, filepath.Join(dir, identityFile)+" is not readable: "+err.Error())
 	}
-	if id.Format != 1 {
-		return id, fail(CodeDamaged, fmt.Sprintf("%s was written by a newer version (format %d)", filepath.Join(dir, identityFile), id.Format))
+	if id.Format < 1 || id.Format > identityFormat {
+		return id, fail(CodeNewer, fmt.Sprintf("%s was written by a newer program (format %d): use that one", filepath.Join(dir, identityFile), id.Format))
 	}
 	if _, err := uuid.Parse(id.NodeID); err != nil {
 		return id, fail(CodeDamaged, filepath.Join(dir, identityFile)+" has no valid node id")
@@ -85,6 +92,12 @@ func readIdentity(dir string) (Identity, error) {
 }
 
 func (id Identity) write(dir string) error {
+	id.Format = 1
+	if id.Level = id.level(); id.Level == command.FirstLevel {
+		id.Level = 0
+	} else {
+		id.Format = identityFormat
+	}
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err

@@ -51,12 +51,15 @@ type memberInfo struct {
 	HTTP    string `json:"http,omitempty"`
 	RESP    string `json:"resp,omitempty"`
 	Version string `json:"version,omitempty"`
+	// Levels is the feature levels that its program supports; zero: one from
+	// before there were any.
+	Levels command.LevelRange `json:"levels,omitzero"`
 }
 
 func (n *Node) self() memberInfo {
 	n.selfMu.Lock()
 	defer n.selfMu.Unlock()
-	return memberInfo{ID: n.id.NodeID, Name: n.opt.Name, Cluster: n.id.Cluster, HTTP: n.opt.HTTP, RESP: n.opt.RESP, Version: n.opt.Version}
+	return memberInfo{ID: n.id.NodeID, Name: n.opt.Name, Cluster: n.id.Cluster, HTTP: n.opt.HTTP, RESP: n.opt.RESP, Version: n.opt.Version, Levels: n.levels()}
 }
 
 // Announce tells the group at which addresses this member serves HTTP and
@@ -175,6 +178,9 @@ func (n *Node) admit(ctx context.Context, info memberInfo) error {
 	defer n.changing.Unlock()
 	if n.isRemoved(info.ID) {
 		return errRemoved(info.ID)
+	}
+	if err := n.supportsLevel(info); err != nil {
+		return err
 	}
 	known := false
 	for _, s := range n.servers() {
@@ -344,16 +350,25 @@ func (n *Node) configured() map[string]string {
 // rememberPeers keeps the members' addresses in the data folder, for a member
 // whose log has not told it yet.
 func (n *Node) rememberPeers() {
-	n.remembering.Lock()
-	defer n.remembering.Unlock()
 	peers := n.addresses()
 	delete(peers, n.id.NodeID)
-	id := n.id
-	if maps.Equal(peers, n.remembered) || id.State != stateMember {
-		return
-	}
-	id.Peers, n.remembered = peers, peers
-	if err := id.write(n.opt.Dir); err != nil {
+	if err := n.keep(func(id *Identity) { id.Peers = peers }); err != nil {
 		n.log.Warn("remembering the members' addresses", "err", err)
 	}
+}
+
+// keep changes what the data folder says of the member.
+func (n *Node) keep(change func(id *Identity)) error {
+	n.keeping.Lock()
+	defer n.keeping.Unlock()
+	id := n.kept
+	change(&id)
+	if id.State != stateMember || id.Level == n.kept.Level && maps.Equal(id.Peers, n.kept.Peers) {
+		return nil
+	}
+	if err := id.write(n.opt.Dir); err != nil {
+		return err
+	}
+	n.kept = id
+	return nil
 }

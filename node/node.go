@@ -62,15 +62,16 @@ type Node struct {
 	undecided    time.Time // since when comparing has found no majority
 	scrub        scrubber
 	reseeding    sync.Mutex
-	remembering  sync.Mutex        // guards remembered
-	remembered   map[string]string // addresses in the data folder
-	changing     sync.Mutex        // one change of the membership at a time
-	restoring    sync.Mutex        // one restore at a time
-	unsettled    atomic.Bool       // there is a mark of a restore
-	replacing    atomic.Bool       // the state is being replaced by a restore of this member
-	renewing     sync.Mutex        // one change of the credentials at a time
-	rotation     sync.Mutex        // one step of replacing the authority at a time
-	transferring sync.Mutex        // the leadership is handed over once at a time
+	levelSeen    atomic.Int64 // the feature level that is, or is about to be, in the data folder
+	keeping      sync.Mutex   // guards kept
+	kept         Identity     // as it is in the data folder
+	changing     sync.Mutex   // one change of the membership at a time
+	restoring    sync.Mutex   // one restore at a time
+	unsettled    atomic.Bool  // there is a mark of a restore
+	replacing    atomic.Bool  // the state is being replaced by a restore of this member
+	renewing     sync.Mutex   // one change of the credentials at a time
+	rotation     sync.Mutex   // one step of replacing the authority at a time
+	transferring sync.Mutex   // the leadership is handed over once at a time
 	joins        chan struct{}
 	announce     chan struct{}
 
@@ -90,7 +91,11 @@ func Open(opts Options) (*Node, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	if _, err := Inspect(opts.Dir); err != nil {
+	id, err := Inspect(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := (&Node{opt: opts}).checkOwnLevel(id.level()); err != nil {
 		return nil, err
 	}
 	lock, err := lockFolder(opts.Dir)
@@ -147,7 +152,7 @@ func open(opts Options, id Identity) (*Node, error) {
 // prepare makes a member, without what it has on disk.
 func prepare(opts Options, id Identity) (*Node, error) {
 	n := &Node{
-		opt: opts, id: id, log: opts.Log.With("node", id.NodeID[:8]),
+		opt: opts, id: id, kept: id, log: opts.Log.With("node", id.NodeID[:8]),
 		metrics:    newMetrics(opts.Metrics),
 		notify:     make(chan bool),
 		routes:     newRoutes(),
@@ -356,8 +361,8 @@ func (n *Node) stop() error {
 		errs = append(errs, shutdown.Error())
 		n.calls.close()
 		n.pending.abandon()
-		n.work.Wait()
 	}
+	n.work.Wait()
 	n.watchers.close()
 	errs = append(errs, n.machine.close())
 	if n.lock != nil {

@@ -264,12 +264,12 @@ func (n *Node) emptyLog() error {
 
 // forget takes the addresses of those who are gone out of the identity.
 func (n *Node) forget(kept []FolderMember) error {
-	id := n.id
-	id.Peers = maps.Clone(id.Peers)
-	maps.DeleteFunc(id.Peers, func(peer, _ string) bool {
-		return !slices.ContainsFunc(kept, func(m FolderMember) bool { return m.ID == peer })
+	return n.keep(func(id *Identity) {
+		id.Peers = maps.Clone(id.Peers)
+		maps.DeleteFunc(id.Peers, func(peer, _ string) bool {
+			return !slices.ContainsFunc(kept, func(m FolderMember) bool { return m.ID == peer })
+		})
 	})
-	return id.write(n.opt.Dir)
 }
 
 // copyFolder copies a data folder, files and folders only, to a place where

@@ -67,7 +67,9 @@ type Options struct {
 }
 
 // Table is all the commands that a member understands.
-func Table() *command.Table { return command.NewTable(redis.Commands(), core.Commands()) }
+func Table() *command.Table {
+	return command.NewTable(redis.Commands(), core.Commands(), []command.Spec{command.LevelCommand()}, command.Unreleased())
+}
 
 // memberOptions is the part that a member of a group needs by itself.
 func (o Options) memberOptions(table *command.Table) node.Options {

@@ -47,7 +47,7 @@ type Manifest struct {
 	CreatedAt int64  `json:"created_at"`      // wall clock of the member, ms since 1970
 	Version   string `json:"version"`         // of the program that wrote it
 	Size      int64  `json:"size"`            // bytes of the snapshot that follows
-	Level     int    `json:"level,omitempty"` // the group's feature level; 0: the first
+	Level     int    `json:"level,omitempty"` // the group's feature level; the first is not written
 }
 
 // Write writes a backup: the manifest and m.Size bytes of a snapshot. It gives
@@ -132,6 +132,7 @@ func Open(r io.Reader) (*Reader, error) {
 	if err := json.Unmarshal(doc, &b.manifest); err != nil {
 		return nil, fmt.Errorf("%w: its manifest cannot be read: %w", ErrDamaged, err)
 	}
+	b.manifest.Level = max(b.manifest.Level, 1)
 	if b.manifest.Size < 0 {
 		return nil, fmt.Errorf("%w: a snapshot of %d bytes", ErrDamaged, b.manifest.Size)
 	}

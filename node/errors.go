@@ -28,6 +28,7 @@ const (
 	CodeNotBackup    = "NOTBACKUP"    // the file is no backup
 	CodeNewer        = "NEWER"        // of a newer program than this one
 	CodeOlder        = "OLDER"        // of an older program than this one can go on from
+	CodeCopied       = "COPIED"       // the data folder is a copy of the member's, or lacks what it had
 	CodeNotReady     = "NOTREADY"     // an upgrade cannot be finalized yet
 	CodeNoSpace      = "NOSPACE"      // the disk has too little room left
 	CodeExists       = "EXISTS"       // there is something already

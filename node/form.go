@@ -97,7 +97,7 @@ func checkVacant(dir string) error {
 
 // clearFolder removes what an interrupted Init has left.
 func clearFolder(dir string) error {
-	for _, name := range []string{logFolder, tableFolder, pkiFolder, bootFile, restoringFile, identityFile} {
+	for _, name := range []string{logFolder, tableFolder, pkiFolder, bootFile, bootsFile, copiedFile, restoringFile, identityFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("clearing what an interrupted init or reset has left: %w", err)
 		}

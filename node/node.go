@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,9 @@ type Node struct {
 	transferring sync.Mutex   // the leadership is handed over once at a time
 	joins        chan struct{}
 	announce     chan struct{}
+	starts       []uint64      // numbers of the last starts, this one at the end
+	introduced   chan struct{} // closed when this start may take part in raft
+	denied       atomic.Bool   // the folder is not this member's any more
 
 	ctx     context.Context // ends with the member
 	cancel  context.CancelFunc
@@ -96,6 +100,9 @@ func Open(opts Options) (*Node, error) {
 		return nil, err
 	}
 	if err := (&Node{opt: opts}).checkOwnLevel(id.level()); err != nil {
+		return nil, err
+	}
+	if err := checkDenied(opts.Dir); err != nil {
 		return nil, err
 	}
 	lock, err := lockFolder(opts.Dir)
@@ -163,6 +170,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 		complaints: newRecentTexts(),
 		joins:      make(chan struct{}, joinsAtOnce),
 		announce:   make(chan struct{}, 1),
+		introduced: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = newLeaderClock(n.log)
@@ -183,14 +191,13 @@ func prepare(opts Options, id Identity) (*Node, error) {
 	if err := reapStaging(opts.Dir); err != nil {
 		return nil, err
 	}
-	boot, err := nextBoot(opts.Dir)
-	if err != nil {
+	if n.starts, err = beginStart(opts.Dir); err != nil {
 		return nil, err
 	}
 	if err := n.loadQuarantine(); err != nil {
 		return nil, err
 	}
-	n.pending = newPending(id.origin(), boot, opts.Table, opts.Limits)
+	n.pending = newPending(id.origin(), n.starts[len(n.starts)-1], opts.Table, opts.Limits)
 	return n, nil
 }
 
@@ -243,6 +250,7 @@ func (n *Node) start(context.Context) error {
 	n.RunAsLeader(n.rotating)
 	n.RunAsLeader(n.comparing)
 	n.port.start() // last: those who connect are served at once
+	n.background(func() { n.introduce(n.ctx) })
 	if n.onlyVoter() {
 		n.background(n.standAlone)
 	}
@@ -252,7 +260,7 @@ func (n *Node) start(context.Context) error {
 // openPort prepares the cluster port and what is served there.
 func (n *Node) openPort(ln net.Listener) {
 	n.streams = newRaftStreams(n.guard, n.id.Cluster)
-	n.trans = newRaftTransport(n.serves, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.trans = newRaftTransport(n.serves, n.meetForVote, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: n.book,
 		Logger:                newRaftLog(n.log, "raft-net"),
 		Stream:                n.streams,
@@ -263,6 +271,7 @@ func (n *Node) openPort(ln net.Listener) {
 	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
 		callReadIndex: n.answerReadIndex,
 		callAnnounce:  n.answerAnnounce,
+		callMeet:      n.answerMeet,
 		callState:     n.answerState,
 		callOperate:   n.answerOperate,
 		callBroadcast: n.answerBroadcast,
@@ -274,7 +283,11 @@ func (n *Node) openPort(ln net.Listener) {
 		callDiffers:   n.answerDiffers,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
-	n.port.serve[protoRaft] = n.streams.serve
+	n.port.serve[protoRaft] = func(conn *tls.Conn) {
+		if n.waitIntroduced(n.ctx) == nil {
+			n.streams.serve(conn)
+		}
+	}
 	n.port.serve[protoWrites] = n.serveWrites
 	n.port.serve[protoCalls] = answers.serve
 	n.port.serve[protoSeed] = n.serveSeed

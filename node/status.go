@@ -79,6 +79,7 @@ type memberState struct {
 	// Version and Levels are of the program that it runs.
 	Version string             `json:"version,omitempty"`
 	Levels  command.LevelRange `json:"levels,omitzero"`
+	Boot    uint64             `json:"boot,omitempty"` // number of this start
 }
 
 func (n *Node) state() memberState {
@@ -90,7 +91,7 @@ func (n *Node) state() memberState {
 	return memberState{
 		Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), Commit: n.raft.CommitIndex(),
 		Applied: st.Index, StateHash: hashText(st.Hash), Quarantine: quarantine,
-		Version: n.opt.Version, Levels: n.levels(),
+		Version: n.opt.Version, Levels: n.levels(), Boot: n.pending.boot,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,5 +72,24 @@ func TestThreeMachinesMoveToAnotherNetwork(t *testing.T) {
 		if !m.Reachable || !m.Voter || strings.HasPrefix(m.Cluster, "127.0.0.1:") {
 			t.Errorf("after the move: %+v", m)
 		}
+	}
+	g.isCloned(t, g.members[1])
+}
+
+// isCloned: a clone of a machine that runs is started in the network. It ends,
+// does not start again, and the original goes on.
+func (g *localGroup) isCloned(t *testing.T, original *member) {
+	t.Helper()
+	clone := &member{name: "clone", dataDir: filepath.Join(g.dir, "clone")}
+	if out, err := exec.Command("cp", "-a", original.dataDir, clone.dataDir).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	serve := []string{"serve", "--cluster", "127.0.0.1:0", "--http", "127.0.0.1:0", "--resp", "127.0.0.1:0"}
+	g.refused(t, clone, "COPIED another process runs as member", serve...)
+	g.refused(t, clone, "parlor: COPIED another process runs as member", serve...)
+	client := redis.NewClient(&redis.Options{Addr: original.resp})
+	defer func() { _ = client.Close() }()
+	if err := client.Set(t.Context(), "packed", "still", 0).Err(); err != nil {
+		t.Errorf("the original: %v", err)
 	}
 }

@@ -62,6 +62,7 @@ type memberInfo struct {
 type announcement struct {
 	memberInfo
 	Starts []uint64 `json:"starts,omitempty"` // see starts.go
+	Index  uint64   `json:"index,omitempty"`  // log index that its state is as of
 }
 
 func (n *Node) self() memberInfo {
@@ -142,9 +143,6 @@ func (n *Node) announcing(ctx context.Context) {
 
 func (n *Node) announceOnce(ctx context.Context) (recorded bool, err error) {
 	me := n.self()
-	if !knowsStart(n.starts, n.lastStart(me.ID)) {
-		return false, errUnknownStart(me.ID)
-	}
 	n.askAround(ctx)
 	if n.lead.term.Load() != 0 {
 		if err := n.admit(ctx, me); err != nil {
@@ -159,7 +157,7 @@ func (n *Node) announceOnce(ctx context.Context) (recorded bool, err error) {
 	peers := n.addresses()
 	delete(peers, me.ID)
 	results := make(chan result, len(peers))
-	said := announcement{memberInfo: me, Starts: n.starts}
+	said := announcement{memberInfo: me, Starts: n.starts, Index: n.Applied()}
 	for id, addr := range peers {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, changeTimeout)
@@ -192,7 +190,7 @@ func (n *Node) answerAnnounce(ctx context.Context, peer string, body []byte) (an
 	if err := checkAdvertised(info.Cluster); err != nil {
 		return nil, err
 	}
-	if err := n.checkStart(ctx, peer, said.Starts); err != nil {
+	if err := n.checkStart(ctx, peer, said.Starts, said.Index); err != nil {
 		return nil, err
 	}
 	n.book.announce(peer, info.Cluster)

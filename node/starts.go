@@ -25,7 +25,10 @@ import (
 //   - Every start of a member has a number, above all before it, that is on disk
 //     before anybody hears of it. The folder knows the numbers of its last
 //     starts; the others know, from system:members, that of the start that was last
-//     announced. A folder that does not know that start is an older copy.
+//     announced. A folder that does not know that start is an older copy. Whose
+//     state is further than that of the one who is asked knows better himself: so
+//     a group that was recovered from an older folder is not stopped by those who
+//     are to follow it.
 //   - Who announces another start than the group knows is asked for at the
 //     address that the group knows. If another start answers there, both run.
 //   - A leader knows how much of its log the member has acknowledged to it in
@@ -116,7 +119,9 @@ func errCopied(what string) *Error {
 // meeting is what one member tells another of itself, to take part in raft.
 type meeting struct {
 	Starts []uint64 `json:"starts"` // the last ones of the caller's folder; the last of them is running
+	Index  uint64   `json:"index"`  // log index that the caller's state is as of
 	Known  uint64   `json:"known"`  // start of the called member that the caller knows; 0: none
+	AsOf   uint64   `json:"as_of"`  // log index that Known is as of
 	Vote   bool     `json:"vote"`   // the caller is about to ask for a vote
 }
 
@@ -141,7 +146,7 @@ func (n *Node) answerMeet(ctx context.Context, peer string, body []byte) (any, e
 		if err := n.waitIntroduced(ctx); err != nil {
 			return nil, err
 		}
-		if !knowsStart(n.starts, m.Known) {
+		if m.AsOf > n.Applied() && !knowsStart(n.starts, m.Known) || !n.isItself() {
 			n.deny(errUnknownStart(n.id.NodeID))
 			return nil, fail(CodeUnreachable, "this member is not the one that the group knows")
 		}
@@ -152,22 +157,29 @@ func (n *Node) answerMeet(ctx context.Context, peer string, body []byte) (any, e
 		a.Acked = n.trans.acked(raft.ServerID(peer), n.lead.term.Load())
 	}
 	a.Addresses[n.id.NodeID] = n.id.Cluster
-	return a, n.checkStart(ctx, peer, m.Starts)
+	return a, n.checkStart(ctx, peer, m.Starts, m.Index)
 }
 
 func errUnknownStart(id string) *Error {
 	return errCopied("the group knows of a later start of member " + id + ", which this folder knows nothing of: it is an older copy")
 }
 
+// isItself says whether this folder is the one that its own state speaks of.
+func (n *Node) isItself() bool {
+	known, _ := n.lastStart(n.id.NodeID)
+	return knowsStart(n.starts, known)
+}
+
 // checkStart says whether a start of a member may take part. starts is the
-// last ones of its folder.
-func (n *Node) checkStart(ctx context.Context, id string, starts []uint64) error {
+// last ones of its folder, index what its state is as of.
+func (n *Node) checkStart(ctx context.Context, id string, starts []uint64, index uint64) error {
 	if len(starts) == 0 {
 		return nil // a program that does not tell
 	}
-	known, boot := n.lastStart(id), starts[len(starts)-1]
+	known, asOf := n.lastStart(id)
+	boot := starts[len(starts)-1]
 	switch {
-	case !knowsStart(starts, known):
+	case asOf > index && !knowsStart(starts, known):
 		return errUnknownStart(id)
 	case boot == known:
 		return nil
@@ -184,19 +196,23 @@ func (n *Node) checkStart(ctx context.Context, id string, starts []uint64) error
 }
 
 // lastStart is the number of a member's last start that the group knows of; 0:
-// of none. When this member has just started, its state may be of before that:
-// then the data folder tells.
-func (n *Node) lastStart(id string) uint64 {
+// of none; and the log index that this is as of. When this member has just
+// started, its state may be of before that: then the data folder tells.
+func (n *Node) lastStart(id string) (start, asOf uint64) {
 	n.keeping.Lock()
 	defer n.keeping.Unlock()
 	if n.db.State().Index < n.kept.StartsAt {
-		return n.kept.Starts[id]
+		return n.kept.Starts[id], n.kept.StartsAt
 	}
-	return n.infoOf(id).Boot
+	start = n.infoOf(id).Boot
+	return start, n.db.State().Index
 }
 
 // rememberStarts keeps the members' last starts in the data folder.
 func (n *Node) rememberStarts() {
+	if !n.isItself() {
+		n.deny(errUnknownStart(n.id.NodeID))
+	}
 	starts := map[string]uint64{}
 	for _, s := range n.servers() {
 		if start := n.infoOf(string(s.ID)).Boot; start > 0 {
@@ -257,7 +273,7 @@ func (n *Node) introduce(ctx context.Context) {
 	answers := make(chan metAnswer, len(whom))
 	for _, w := range whom {
 		go func() {
-			a, err := n.meet(ctx, w, meeting{Starts: n.starts, Known: n.lastStart(w.id)})
+			a, err := n.meet(ctx, w, false)
 			if err == nil && a.Acked > last {
 				n.deny(errCopied(fmt.Sprintf("this member has acknowledged log entry %d, and its log ends at %d: the folder is an older copy, or its disk has lost what it had kept", a.Acked, last)))
 			}
@@ -304,14 +320,16 @@ func (n *Node) askAround(ctx context.Context) {
 	defer cancel()
 	var asking sync.WaitGroup
 	for _, w := range n.named() {
-		asking.Go(func() { _, _ = n.meet(ctx, w, meeting{Starts: n.starts}) }) // or it is asked again
+		asking.Go(func() { _, _ = n.meet(ctx, w, false) }) // or it is asked again
 	}
 	asking.Wait()
 }
 
 // meet tells another member of this start. The error is nil if the other one
 // runs a program that knows nothing of this.
-func (n *Node) meet(ctx context.Context, w contact, m meeting) (a metAnswer, err error) {
+func (n *Node) meet(ctx context.Context, w contact, vote bool) (a metAnswer, err error) {
+	m := meeting{Starts: n.starts, Index: n.Applied(), Vote: vote}
+	m.Known, m.AsOf = n.lastStart(w.id)
 	err = n.calls.callAt(ctx, w.id, w.addr, callMeet, m, &a)
 	e := (*Error)(nil)
 	switch {
@@ -349,10 +367,13 @@ func (n *Node) meetForVote(id raft.ServerID) error {
 	if err := n.waitIntroduced(ctx); err != nil {
 		return err
 	}
+	if !n.isItself() {
+		n.deny(errUnknownStart(n.id.NodeID))
+	}
 	if n.denied.Load() {
 		return fail(CodeCopied, "this folder must not vote")
 	}
 	addr := n.book.find(string(id))
-	_, err := n.meet(ctx, contact{string(id), addr}, meeting{Starts: n.starts, Known: n.lastStart(string(id)), Vote: true})
+	_, err := n.meet(ctx, contact{string(id), addr}, true)
 	return err
 }

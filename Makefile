@@ -69,6 +69,9 @@ powercut: build ## a million writes on disks that forget what was not synced, wh
 chaos: build ## MINUTES=5 of nodes killed, paused and cut off under load; what clients saw is checked (SEED=… repeats, Linux)
 	go -C testdata/chaos run . -parlor $(CURDIR)/parlor -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(OUT))
 
+mixed: ## upgrades under load, in every order, with steps back: from the commit in cmd/parlor/testdata/previous, and to the next level
+	PARLOR_MIXED=1 go test ./cmd/parlor -run 'TestMixedVersions$$' -count=1 -timeout 60m -v
+
 damage: ## every byte of a log cut off, every bit turned over, every crash twice
 	PARLOR_DAMAGE=1 go test ./raftfsm -run 'CutOff|TurnsOver|CrashesAtAnyPoint' -count=1 -timeout 60m -v
 
@@ -76,5 +79,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build release demo test check race web golden differential redis-suite portable transcript bench figures fuzz powercut chaos damage stalls large huge large-keys
+.PHONY: help build release demo test check race web golden differential redis-suite portable transcript bench figures fuzz powercut chaos damage stalls large huge large-keys mixed
 .DEFAULT_GOAL := help

@@ -128,6 +128,11 @@ func (m *machine) openState(n *Node) error {
 		DB: m.db, Table: n.opt.Table, Node: n.id.origin(),
 		Waiter: n.pending, Observer: n.observe, Fatal: n.opt.Fatal, Logger: n.log,
 	})
+	if err := n.checkOwnLevel(m.fsm.Level()); err != nil {
+		return err
+	}
+	n.levelSeen.Store(int64(n.id.level()))
+	n.pending.level = m.fsm.Level
 	store := raftfsm.NewSnapshotStore(m.db)
 	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived}
 	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update}
@@ -152,6 +157,7 @@ func (n *Node) observe(index uint64, touched []string) {
 	st := n.db.State()
 	n.readTime.advance(st.Clock)
 	n.applied.reach(index)
+	n.followLevel()
 	if n.IsLeader() && n.raft.LastIndex() == st.Index {
 		n.trans.commit(st.Index, st.Term) // no later entry is going to say it
 	}

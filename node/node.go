@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -62,17 +63,21 @@ type Node struct {
 	undecided    time.Time // since when comparing has found no majority
 	scrub        scrubber
 	reseeding    sync.Mutex
-	remembering  sync.Mutex        // guards remembered
-	remembered   map[string]string // addresses in the data folder
-	changing     sync.Mutex        // one change of the membership at a time
-	restoring    sync.Mutex        // one restore at a time
-	unsettled    atomic.Bool       // there is a mark of a restore
-	replacing    atomic.Bool       // the state is being replaced by a restore of this member
-	renewing     sync.Mutex        // one change of the credentials at a time
-	rotation     sync.Mutex        // one step of replacing the authority at a time
-	transferring sync.Mutex        // the leadership is handed over once at a time
+	levelSeen    atomic.Int64 // the feature level that is, or is about to be, in the data folder
+	keeping      sync.Mutex   // guards kept
+	kept         Identity     // as it is in the data folder
+	changing     sync.Mutex   // one change of the membership at a time
+	restoring    sync.Mutex   // one restore at a time
+	unsettled    atomic.Bool  // there is a mark of a restore
+	replacing    atomic.Bool  // the state is being replaced by a restore of this member
+	renewing     sync.Mutex   // one change of the credentials at a time
+	rotation     sync.Mutex   // one step of replacing the authority at a time
+	transferring sync.Mutex   // the leadership is handed over once at a time
 	joins        chan struct{}
 	announce     chan struct{}
+	starts       []uint64      // numbers of the last starts, this one at the end
+	introduced   chan struct{} // closed when this start may take part in raft
+	denied       atomic.Bool   // the folder is not this member's any more
 
 	ctx     context.Context // ends with the member
 	cancel  context.CancelFunc
@@ -90,7 +95,14 @@ func Open(opts Options) (*Node, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	if _, err := Inspect(opts.Dir); err != nil {
+	id, err := Inspect(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := (&Node{opt: opts}).checkOwnLevel(id.level()); err != nil {
+		return nil, err
+	}
+	if err := checkDenied(opts.Dir); err != nil {
 		return nil, err
 	}
 	lock, err := lockFolder(opts.Dir)
@@ -147,7 +159,7 @@ func open(opts Options, id Identity) (*Node, error) {
 // prepare makes a member, without what it has on disk.
 func prepare(opts Options, id Identity) (*Node, error) {
 	n := &Node{
-		opt: opts, id: id, log: opts.Log.With("node", id.NodeID[:8]),
+		opt: opts, id: id, kept: id, log: opts.Log.With("node", id.NodeID[:8]),
 		metrics:    newMetrics(opts.Metrics),
 		notify:     make(chan bool),
 		routes:     newRoutes(),
@@ -158,6 +170,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 		complaints: newRecentTexts(),
 		joins:      make(chan struct{}, joinsAtOnce),
 		announce:   make(chan struct{}, 1),
+		introduced: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = newLeaderClock(n.log)
@@ -178,14 +191,13 @@ func prepare(opts Options, id Identity) (*Node, error) {
 	if err := reapStaging(opts.Dir); err != nil {
 		return nil, err
 	}
-	boot, err := nextBoot(opts.Dir)
-	if err != nil {
+	if n.starts, err = beginStart(opts.Dir); err != nil {
 		return nil, err
 	}
 	if err := n.loadQuarantine(); err != nil {
 		return nil, err
 	}
-	n.pending = newPending(id.origin(), boot, opts.Table, opts.Limits)
+	n.pending = newPending(id.origin(), n.starts[len(n.starts)-1], opts.Table, opts.Limits)
 	return n, nil
 }
 
@@ -238,6 +250,7 @@ func (n *Node) start(context.Context) error {
 	n.RunAsLeader(n.rotating)
 	n.RunAsLeader(n.comparing)
 	n.port.start() // last: those who connect are served at once
+	n.background(func() { n.introduce(n.ctx) })
 	if n.onlyVoter() {
 		n.background(n.standAlone)
 	}
@@ -247,7 +260,7 @@ func (n *Node) start(context.Context) error {
 // openPort prepares the cluster port and what is served there.
 func (n *Node) openPort(ln net.Listener) {
 	n.streams = newRaftStreams(n.guard, n.id.Cluster)
-	n.trans = newRaftTransport(n.serves, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.trans = newRaftTransport(n.serves, n.meetForVote, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: n.book,
 		Logger:                newRaftLog(n.log, "raft-net"),
 		Stream:                n.streams,
@@ -258,6 +271,7 @@ func (n *Node) openPort(ln net.Listener) {
 	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
 		callReadIndex: n.answerReadIndex,
 		callAnnounce:  n.answerAnnounce,
+		callMeet:      n.answerMeet,
 		callState:     n.answerState,
 		callOperate:   n.answerOperate,
 		callBroadcast: n.answerBroadcast,
@@ -269,7 +283,11 @@ func (n *Node) openPort(ln net.Listener) {
 		callDiffers:   n.answerDiffers,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
-	n.port.serve[protoRaft] = n.streams.serve
+	n.port.serve[protoRaft] = func(conn *tls.Conn) {
+		if n.waitIntroduced(n.ctx) == nil {
+			n.streams.serve(conn)
+		}
+	}
 	n.port.serve[protoWrites] = n.serveWrites
 	n.port.serve[protoCalls] = answers.serve
 	n.port.serve[protoSeed] = n.serveSeed
@@ -356,8 +374,8 @@ func (n *Node) stop() error {
 		errs = append(errs, shutdown.Error())
 		n.calls.close()
 		n.pending.abandon()
-		n.work.Wait()
 	}
+	n.work.Wait()
 	n.watchers.close()
 	errs = append(errs, n.machine.close())
 	if n.lock != nil {

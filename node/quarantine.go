@@ -244,12 +244,18 @@ func (t *raftTransport) RequestVote(id raft.ServerID, target raft.ServerAddress,
 	if err := t.serves(); err != nil {
 		return err
 	}
+	if err := t.meet(id); err != nil {
+		return err
+	}
 	return t.transport.RequestVote(id, target, args, resp)
 }
 
 // RequestPreVote is part of raft.WithPreVote.
 func (t *raftTransport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
 	if err := t.serves(); err != nil {
+		return err
+	}
+	if err := t.meet(id); err != nil {
 		return err
 	}
 	return t.transport.RequestPreVote(id, target, args, resp)

@@ -1,11 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"sync"
 
 	"github.com/hashicorp/raft"
+	"github.com/parlorchat/parlor/storage/command"
 )
 
 // Status is what a member knows of itself and the group.
@@ -14,6 +15,7 @@ type Status struct {
 	NodeID    string `json:"node_id"`
 	Name      string `json:"name"`
 	Version   string `json:"version,omitempty"`
+	Level     int    `json:"level"`            // the group's feature level
 	Role      string `json:"role"`             // leader, follower, candidate, learner (no vote yet), removed
 	Leader    string `json:"leader,omitempty"` // node id
 	Ready     bool   `json:"ready"`            // knows a leader and has applied something
@@ -55,6 +57,8 @@ type Member struct {
 	StateHash string `json:"state_hash,omitempty"`
 	// Quarantine is why this member serves nobody, "" if it serves.
 	Quarantine string `json:"quarantine,omitempty"`
+
+	levels command.LevelRange // that its program supports
 }
 
 // Disk is the file system of the data folder, in bytes.
@@ -72,6 +76,10 @@ type memberState struct {
 	StateHash string `json:"state_hash"`
 	// Quarantine is why this member serves nobody, "" if it serves.
 	Quarantine string `json:"quarantine,omitempty"`
+	// Version and Levels are of the program that it runs.
+	Version string             `json:"version,omitempty"`
+	Levels  command.LevelRange `json:"levels,omitzero"`
+	Boot    uint64             `json:"boot,omitempty"` // number of this start
 }
 
 func (n *Node) state() memberState {
@@ -83,6 +91,7 @@ func (n *Node) state() memberState {
 	return memberState{
 		Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), Commit: n.raft.CommitIndex(),
 		Applied: st.Index, StateHash: hashText(st.Hash), Quarantine: quarantine,
+		Version: n.opt.Version, Levels: n.levels(), Boot: n.pending.boot,
 	}
 }
 
@@ -107,7 +116,7 @@ func (n *Node) Local() Status {
 	me := n.state()
 	checkpoint, _ := n.db.Checkpointed()
 	s := Status{
-		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version,
+		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version, Level: n.Level(),
 		Role: n.role(), Leader: n.routes.get().leader,
 		Term: me.Term, Last: me.LastIndex, Commit: me.Commit, Applied: me.Applied, StateHash: me.StateHash,
 		Clock: n.readClock(), Disk: diskOf(n.opt.Dir), DataBytes: n.db.Stats().FileBytes,
@@ -164,13 +173,12 @@ func (n *Node) ask(ctx context.Context, members []Member) {
 	var asking sync.WaitGroup
 	for i := range members {
 		m := &members[i]
-		var info memberInfo
-		if json.Unmarshal(n.field(membersKey, m.ID), &info) == nil {
-			m.Name, m.HTTP, m.RESP, m.Version = info.Name, info.HTTP, info.RESP, info.Version
-		}
+		info := n.infoOf(m.ID)
+		m.Name, m.HTTP, m.RESP, m.Version, m.levels = info.Name, info.HTTP, info.RESP, info.Version, info.Levels
 		asking.Go(func() {
 			if st := n.stateOf(ctx, m.ID); st != nil {
 				m.Reachable, m.Applied, m.StateHash, m.Quarantine = true, st.Applied, st.StateHash, st.Quarantine
+				m.Version, m.levels = cmp.Or(st.Version, m.Version), st.Levels
 			}
 		})
 	}

@@ -43,6 +43,7 @@ func (f *FSM) commit(batch *storage.Batch, l *raft.Log) {
 	f.state.Index, f.state.Term = l.Index, l.Term
 	batch.Commit(f.state)
 	f.applied.Store(l.Index)
+	f.level.Store(int64(f.call.Level))
 	f.trail.add(f.state)
 }
 
@@ -179,7 +180,7 @@ func (x *run) command(op int, args [][]byte) (command.Reply, error) {
 		x.tx.Reset()
 		return command.Fail(err), nil
 	}
-	return reply, nil
+	return reply, f.checkLevel()
 }
 
 // admit says whether a request runs.

@@ -57,6 +57,7 @@ type FSM struct {
 	replaying bool  // entries whose requests were answered before
 
 	applied atomic.Uint64
+	level   atomic.Int64 // as readers see it; the state machine's own is in call
 	skipped atomic.Uint64
 	trail   trail
 	reseed  atomic.Pointer[reseed] // waits for Snapshot
@@ -97,18 +98,21 @@ func New(cfg Config) *FSM {
 		}
 	}
 	f := &FSM{cfg: cfg, histories: map[[16]byte]*history{}}
-	f.load()
 	f.call.Rand = rand.New(&f.source)
+	if err := f.load(); err != nil {
+		f.halt(err)
+	}
 	return f
 }
 
 // load takes over the state of the table.
-func (f *FSM) load() {
+func (f *FSM) load() error {
 	f.state = f.cfg.DB.State()
 	f.opened = f.state.Index
 	f.applied.Store(f.state.Index)
 	clear(f.histories)
 	f.trail.begin(f.state)
+	return f.loadLevel()
 }
 
 // Applied is the index of the last entry whose effects readers see.
@@ -191,12 +195,23 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 	if err := f.cfg.DB.Install(in); err != nil {
 		return errors.Join(err, in.Discard())
 	}
-	f.load()
+	if err := f.takeOver(); err != nil {
+		f.halt(err)
+		return err
+	}
 	f.touched = nil
 	if f.cfg.Observer != nil {
 		f.cfg.Observer(f.state.Index, nil)
 	}
 	return nil
+}
+
+// takeOver is load for a table that has come from another member.
+func (f *FSM) takeOver() error {
+	if err := f.load(); err != nil {
+		return err
+	}
+	return f.checkLevel()
 }
 
 // incoming gives the snapshot that raft opened in the SnapshotStore, which

@@ -61,8 +61,11 @@ func (f *FSM) replaceTable(r *reseed) error {
 	if err := f.cfg.DB.Install(r.in); err != nil {
 		return errors.Join(err, r.in.Discard())
 	}
-	f.load()
-	if err := f.replay(r.logs, meta.Index+1, until); err != nil {
+	err = f.takeOver()
+	if err == nil {
+		err = f.replay(r.logs, meta.Index+1, until)
+	}
+	if err != nil {
 		f.halt(err)
 		return err
 	}

@@ -70,6 +70,9 @@ func (m *machine) openLog(n *Node) error {
 	if err = raftfsm.CheckLog(dir); err != nil {
 		return fail(CodeDamaged, err.Error())
 	}
+	if err = raftfsm.MendLog(dir); err != nil {
+		return err
+	}
 	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log"))); err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}

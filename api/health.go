@@ -74,6 +74,11 @@ func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
 			break
 		}
 	}
+	if s.cfg.Warnings != nil {
+		for _, w := range s.cfg.Warnings() {
+			fmt.Fprintf(&list, "[!] %s\n", w)
+		}
+	}
 	switch {
 	case verbose && missing != nil:
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)

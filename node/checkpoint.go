@@ -22,6 +22,7 @@ func (n *Node) checkpointing(ctx context.Context) {
 			return
 		}
 		if n.checkpointDue() {
+			n.tuneLog() // what came since may be larger: it is cut now
 			n.checkpoint()
 		}
 		if time.Since(tuned) > time.Minute {
@@ -73,5 +74,10 @@ func (n *Node) trailingLogs() uint64 {
 	if n.opt.Limits.LogEntries > 0 {
 		return n.opt.Limits.LogEntries
 	}
-	return min(max(uint64(n.opt.Limits.LogBytes)/n.wal.entrySize(), 1_000), 200_000)
+	bytes := uint64(n.opt.Limits.LogBytes)
+	return min(max(bytes/n.wal.entrySize(), bytes/logEntryMost), 200_000)
 }
+
+// logEntryMost is how large, on average, entries are taken to be at most: a
+// follower that needs more of the log than is kept is sent a snapshot.
+const logEntryMost = 512 << 10

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,7 +196,7 @@ func (n *Node) resume(ctx context.Context) bool {
 	for len(n.opt.Resume) > 0 {
 		r := n.Propose(ctx, []command.Request{{Commands: []command.Args{n.opt.Resume}}})[0]
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || errors.Is(r.Err, command.ErrClosing):
 			return false
 		case r.Err != nil:
 			n.log.Warn("a new leader could not take up the time", "err", r.Err)

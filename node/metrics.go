@@ -16,6 +16,7 @@ type nodeMetrics struct {
 	readRounds    *metrics.Counter
 	readIndexes   *metrics.Counter
 	renewals      *metrics.Counter
+	noSpace       *metrics.Counter
 	comparisons   *metrics.Counter
 	mismatches    *metrics.Counter
 	scrub         *metrics.Histogram
@@ -36,6 +37,7 @@ func newMetrics(set *metrics.Set) *nodeMetrics {
 		readRounds:    set.GetOrCreateCounter("parlor_read_rounds_total"),
 		readIndexes:   set.GetOrCreateCounter("parlor_read_indexes_total"),
 		renewals:      set.GetOrCreateCounter("parlor_certificate_renewals_total"),
+		noSpace:       set.GetOrCreateCounter("parlor_requests_refused_no_space_total"),
 		comparisons:   set.GetOrCreateCounter("parlor_state_comparisons_total"),
 		mismatches:    set.GetOrCreateCounter("parlor_state_mismatches_total"),
 		scrub:         set.GetOrCreateHistogram("parlor_scrub_seconds"),
@@ -58,7 +60,15 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_requests_waiting_bytes", func() float64 { _, bytes := n.pending.load(); return float64(bytes) })
 	gauge("parlor_quarantined", func() float64 { return oneIf(n.Quarantined() != nil) })
 	gauge("parlor_voters", func() float64 { v, _ := n.voters(); return float64(v) })
-	gauge("parlor_disk_free_bytes", func() float64 { return float64(diskOf(n.opt.Dir).Free) })
+	gauge("parlor_disk_free_bytes", func() float64 { return float64(n.opt.disk(n.opt.Dir).Free) })
+	gauge("parlor_disk_total_bytes", func() float64 { return float64(n.opt.disk(n.opt.Dir).Total) })
+	gauge("parlor_disk_needed_bytes", func() float64 {
+		d := n.usage(false).disks[0]
+		return float64(n.opt.Limits.need(d.Total) + d.coming + d.rows)
+	})
+	gauge("parlor_ballast_bytes", func() float64 { return float64(n.ballast()) })
+	gauge("parlor_alarms", func() float64 { return float64(len(n.Alarms())) })
+	gauge("parlor_alarm_raised", func() float64 { return oneIf(n.alarmOf(n.id.NodeID) != "") }) // by this member
 	gauge("parlor_table_bytes", func() float64 { return float64(n.db.Stats().FileBytes) })
 	gauge("parlor_table_free_pages", func() float64 { return float64(n.db.Stats().FreePages) })
 	gauge("parlor_checkpoint_running", func() float64 { return oneIf(n.db.Stats().Checkpointing) })

@@ -58,8 +58,10 @@ type Node struct {
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
 	quarantined  ward
-	inQuarantine wards     // other members, while this one leads
-	undecided    time.Time // since when comparing has found no majority
+	tight        time.Time               // when there was too little room, for watchingRoom
+	alarms       atomic.Pointer[[]Alarm] // of all members; nil or empty: none
+	inQuarantine wards                   // other members, while this one leads
+	undecided    time.Time               // since when comparing has found no majority
 	scrub        scrubber
 	reseeding    sync.Mutex
 	remembering  sync.Mutex        // guards remembered
@@ -100,7 +102,7 @@ func Open(opts Options) (*Node, error) {
 	n, err := openMember(opts)
 	if err != nil {
 		lock.Close()
-		return nil, err
+		return nil, withRoom(opts.Dir, err)
 	}
 	n.lock = lock
 	if err := n.checkSettled(); err != nil {
@@ -232,11 +234,13 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.beating(n.ctx) })
 	n.background(func() { n.keepingCertificates(n.ctx) })
+	n.background(func() { n.watchingRoom(n.ctx) })
 	n.background(func() { n.wal.guard(n.ctx, n.opt.Timing.Watchdog, n.opt.Fatal) })
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)
 	n.RunAsLeader(n.rotating)
 	n.RunAsLeader(n.comparing)
+	n.RunAsLeader(n.forgiving)
 	n.port.start() // last: those who connect are served at once
 	if n.onlyVoter() {
 		n.background(n.standAlone)
@@ -267,6 +271,7 @@ func (n *Node) openPort(ln net.Listener) {
 		callHash:      n.answerHash,
 		callScrub:     n.answerScrub,
 		callDiffers:   n.answerDiffers,
+		callRoom:      n.answerRoom,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
 	n.port.serve[protoRaft] = n.streams.serve
@@ -376,11 +381,19 @@ func (n *Node) Propose(ctx context.Context, reqs []command.Request) []command.Re
 	if len(reqs) == 0 {
 		return nil
 	}
-	started := time.Now()
-	deadline := started.Add(n.opt.Timing.Propose)
+	deadline := time.Now().Add(n.opt.Timing.Propose)
 	if err := n.serves(); err != nil {
 		return n.refuse(reqs, err)
 	}
+	if len(n.Alarms()) > 0 {
+		return n.proposeRoomMaking(ctx, reqs, deadline)
+	}
+	return n.carryOut(ctx, reqs, deadline)
+}
+
+// carryOut is Propose for what is admitted.
+func (n *Node) carryOut(ctx context.Context, reqs []command.Request, deadline time.Time) []command.Result {
+	started := time.Now()
 	if n.overloaded() && !n.roomBy(ctx, deadline) {
 		return n.refuse(reqs, command.ErrBusy)
 	}
@@ -409,7 +422,14 @@ func (n *Node) refuse(reqs []command.Request, err error) []command.Result {
 func (n *Node) roomBy(ctx context.Context, deadline time.Time) bool {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return n.waitRoom(ctx) == nil
+	for n.overloaded() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // overloaded: checkpoints do not keep up with writes.

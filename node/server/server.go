@@ -204,7 +204,7 @@ func (s *server) openHTTP(door net.Listener) error {
 	config := api.Config{
 		Node: s.member, Files: files, Log: s.log, Metrics: s.metrics, Version: s.o.Version,
 		Demo: s.o.Demo, Hosts: s.hosts, TrustedProxies: s.o.TrustedProxies, Ready: s.unready,
-		Leads: s.member.IsLeader, Alive: s.member.Alive,
+		Leads: s.member.IsLeader, Alive: s.member.Alive, Warnings: s.warnings,
 	}
 	if s.o.NoRateLimits {
 		config.Limits = &api.Limits{}
@@ -229,6 +229,16 @@ func (s *server) unready() error {
 		return errors.New("this node is starting")
 	}
 	return nil
+}
+
+// warnings are what is wrong although this member can be used: while a node is
+// short of room, what makes none is refused everywhere, so another node is no
+// better.
+func (s *server) warnings() (list []string) {
+	for _, a := range s.member.Alarms() {
+		list = append(list, fmt.Sprintf("since %s only what makes room is stored, for node %.8s is short of it: see parlor status", a.Since.Format(time.RFC3339), a.Member))
+	}
+	return list
 }
 
 func (s *server) openRESP(door net.Listener) error {

@@ -51,6 +51,9 @@ figures: ## writes during a backup of 1 GB, and the restart of a node with it
 stalls: ## how long writes take while checkpoints, compactions and snapshots go on
 	PARLOR_STALLS=60 go test ./cmd/parlor -run 'TestStallFigures$$' -count=1 -timeout 20m -v
 
+failover: ## ROUNDS=20 kills and transfers of the leader as a client sees them, and the memory of idle nodes
+	PARLOR_FAILOVER=$(or $(ROUNDS),20) go test ./cmd/parlor -run 'TestFailoverFigures$$' -count=1 -timeout 30m -v
+
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
@@ -64,5 +67,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build release demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage stalls
+.PHONY: help build release demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage stalls failover
 .DEFAULT_GOAL := help

@@ -46,14 +46,17 @@ func (n *Node) lastCheckpoint() time.Time { return time.Unix(0, n.checkpointed.L
 // checkpoint writes one now. It may fail for reasons that pass: a change of
 // the membership that is under way, a snapshot that comes in.
 func (n *Node) checkpoint() {
-	started := time.Now()
+	started, bytes := time.Now(), n.db.OverlayBytes()
 	err := n.raft.Snapshot().Error()
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		n.log.Info("no checkpoint this time", "err", err)
 		return
 	}
 	n.checkpointed.Store(time.Now().UnixNano())
-	n.metrics.checkpoint.UpdateDuration(started)
+	if err == nil {
+		n.metrics.checkpoint.UpdateDuration(started)
+		n.metrics.checkpointBytes.AddInt64(bytes)
+	}
 }
 
 // tuneLog keeps the log behind the checkpoint at about Limits.LogBytes: raft

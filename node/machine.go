@@ -132,7 +132,7 @@ func (m *machine) openState(n *Node) error {
 		Waiter: n.pending, Observer: n.observe, Fatal: n.opt.Fatal, Logger: n.log,
 	})
 	store := raftfsm.NewSnapshotStore(m.db)
-	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived}
+	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived, metrics: n.metrics}
 	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update, grown: make(chan struct{}, 1)}
 	m.wal.step = n.opt.Limits.need(n.opt.disk(n.opt.Dir).Total) / 16
 	guarded := raftfsm.NewLogStore(m.wal, n.opt.Fatal)

@@ -58,6 +58,7 @@ type Node struct {
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
 	quarantined  ward
+	peers        peerFigures
 	tight        time.Time               // when there was too little room, for watchingRoom
 	alarms       atomic.Pointer[[]Alarm] // of all members; nil or empty: none
 	inQuarantine wards                   // other members, while this one leads
@@ -152,7 +153,6 @@ func prepare(opts Options, id Identity) (*Node, error) {
 		opt: opts, id: id, log: opts.Log.With("node", id.NodeID[:8]),
 		metrics:    newMetrics(opts.Metrics),
 		notify:     make(chan bool),
-		routes:     newRoutes(),
 		inbox:      newInbox(),
 		watchers:   newWatchers(),
 		broadcasts: newBroadcasts(),
@@ -163,6 +163,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = newLeaderClock(n.log)
+	n.routes = newRoutes(n.metrics.leaderChanges.Inc)
 	n.reads.round = n.readRound
 	n.leaderRound.round = n.leaderReadIndex
 	creds, err := loadCredentials(opts.Dir)
@@ -216,7 +217,7 @@ func (n *Node) start(context.Context) error {
 	}
 	n.openPort(ln)
 	n.checkpointed.Store(time.Now().UnixNano())
-	if n.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, n.logs, n.stable, n.snapshots, n.trans); err != nil {
+	if n.raft, err = raft.NewRaft(n.raftConfig(), timedFSM{n.fsm, n.metrics.apply}, n.logs, n.stable, n.snapshots, n.trans); err != nil {
 		ln.Close()
 		n.trans.Close()
 		return fmt.Errorf("starting raft: %w", err)
@@ -241,9 +242,12 @@ func (n *Node) start(context.Context) error {
 	n.RunAsLeader(n.rotating)
 	n.RunAsLeader(n.comparing)
 	n.RunAsLeader(n.forgiving)
+	n.RunAsLeader(n.watchingPeers)
 	n.port.start() // last: those who connect are served at once
 	if n.onlyVoter() {
-		n.background(n.standAlone)
+		// It need not listen first whether somebody leads. If this fails, it is
+		// elected after the usual silence.
+		n.background(n.stand)
 	}
 	return nil
 }
@@ -272,6 +276,7 @@ func (n *Node) openPort(ln net.Listener) {
 		callScrub:     n.answerScrub,
 		callDiffers:   n.answerDiffers,
 		callRoom:      n.answerRoom,
+		callGone:      n.answerGone,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
 	n.port.serve[protoRaft] = n.streams.serve

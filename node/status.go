@@ -94,6 +94,7 @@ type memberState struct {
 	Disk        Disk     `json:"disk"`
 	FsyncP99    float64  `json:"fsync_p99_seconds"`
 	Version     string   `json:"version,omitempty"` // as it runs now
+	Wall        int64    `json:"wall,omitempty"`    // its machine's clock, ms since 1970
 }
 
 func (n *Node) state() memberState {
@@ -105,7 +106,7 @@ func (n *Node) state() memberState {
 	return memberState{
 		Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), Commit: n.raft.CommitIndex(),
 		Applied: st.Index, StateHash: hashText(st.Hash), Quarantine: quarantine,
-		LastContact: n.lastContact(), Disk: n.opt.disk(n.opt.Dir), FsyncP99: n.wal.recent.quantile(0.99), Version: n.opt.Version,
+		LastContact: n.lastContact(), Disk: n.opt.disk(n.opt.Dir), FsyncP99: n.wal.recent.quantile(0.99), Version: n.opt.Version, Wall: n.opt.wall().UnixMilli(),
 	}
 }
 

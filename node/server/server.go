@@ -50,6 +50,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.checkListening(); err != nil {
 		return err
 	}
+	metrics.ExposeMetadata(true) // the types of metrics, which Prometheus' tools want
 	s := &server{o: o, log: o.Log, metrics: metrics.NewSet(), failed: make(chan error, 2)}
 
 	// The front doors are opened first: an address in use should be found
@@ -247,6 +248,7 @@ func (s *server) openRESP(door net.Listener) error {
 		s.log.Warn(notice)
 	}
 	s.resp = resp.NewOn(door, config, s.member, s.log)
+	s.metrics.RegisterMetricsWriter(s.respMetrics)
 	go func() { s.report(s.resp.Serve()) }()
 	if err := s.resp.Configure(s.o.RESPSettings...); err != nil {
 		closing, cancel := context.WithTimeout(context.Background(), closeTime)

@@ -63,6 +63,9 @@ huge: ## a node with GB=20 of values: its memory, reads and writes at random, re
 large-keys: ## how long single commands on keys of a million elements stop the state machine
 	PARLOR_LARGE=1000000 go test ./storage/redis -run 'LargeKeys$$' -count=1 -timeout 2h -v
 
+failover: ## ROUNDS=20 kills and transfers of the leader as a client sees them, and the memory of idle nodes
+	PARLOR_FAILOVER=$(or $(ROUNDS),20) go test ./cmd/parlor -run 'TestFailoverFigures$$' -count=1 -timeout 30m -v
+
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
@@ -79,5 +82,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build release demo test check race web golden differential redis-suite portable transcript bench figures fuzz powercut chaos damage stalls large huge large-keys mixed
+.PHONY: help build release demo test check race web golden differential redis-suite portable transcript bench figures fuzz powercut chaos damage stalls large huge large-keys mixed failover
 .DEFAULT_GOAL := help

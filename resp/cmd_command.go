@@ -105,6 +105,9 @@ func (e *entry) flagNames() []string {
 			names = append(names, f.name)
 		}
 	}
+	if e.spec.Is(command.Write) && !e.spec.Is(command.WhenFull) {
+		names = append(names, "denyoom")
+	}
 	if e.movable != nil {
 		names = append(names, "movablekeys")
 	}

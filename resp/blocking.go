@@ -105,6 +105,8 @@ func (s *session) block(e *entry, args [][]byte) command.Reply {
 // it goes on.
 func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() command.Reply) command.Reply {
 	s.pushReplies() // what was answered before must not wait with this command
+	s.sendInvalidations()
+	defer s.holdInvalidations()
 	s.out = getBuffer()
 	var timeout <-chan time.Time
 	if !forever {
@@ -135,7 +137,11 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 				s.end()
 				return noReply
 			}
+			s.holdInvalidations()
 			reply := try()
+			if reply.IsNull() || happenedNot(reply) {
+				s.sendInvalidations()
+			}
 			switch {
 			case happenedNot(reply):
 				again = time.After(retryDelay)
@@ -163,7 +169,7 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 
 // attempt runs the command once without waiting. Null: there is nothing yet.
 func (s *session) attempt(e *entry, args [][]byte) command.Reply {
-	items := []item{{entry: e, db: s.dbIndex(), args: args}}
+	items := []item{{entry: e, db: s.dbIndex(), args: args, tracked: s.tracks()}}
 	if e.spec.Is(command.Write) {
 		s.run.propose(items)
 	} else {

@@ -52,6 +52,7 @@ type session struct {
 	queued      atomic.Int32               // commands in MULTI; -1: not in one
 	unblock     atomic.Pointer[chan bool]  // set while blocked; true: with an error
 	hears       atomic.Pointer[subscriber] // once it has subscribed
+	tracker     atomic.Pointer[tracker]    // while it tracks keys
 
 	mu      sync.Mutex
 	name    string
@@ -83,6 +84,7 @@ func (s *session) serve(batch [][][]byte) {
 	s.serving.Store(true)
 	defer s.serving.Store(false)
 	s.run.proposed = false
+	s.holdInvalidations()
 	for _, args := range batch {
 		if s.broken {
 			break
@@ -91,6 +93,7 @@ func (s *session) serve(batch [][][]byte) {
 	}
 	s.run.flush()
 	s.pushReplies()
+	s.sendInvalidations()
 }
 
 // emit adds the reply to one command.
@@ -152,6 +155,7 @@ func (s *session) reset() {
 	s.db.Store(0)
 	s.localReads = false
 	s.stopListening()
+	s.stopTracking()
 	s.server.monitors.leave(s)
 	s.guard.patient = false
 	s.replies = replyOn

@@ -157,6 +157,7 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		return command.Reply{}, err
 	}
 	tx.placeCommands(s.dbIndex())
+	tx.track(s.tracks())
 	if err := s.execStore(&tx); err != nil {
 		if errors.Is(err, errWatchConflict) {
 			return command.NullArray(), nil
@@ -175,6 +176,13 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		}
 	}
 	return command.Array(replies...), nil
+}
+
+// track says whether what the commands read is remembered.
+func (t *transaction) track(yes bool) {
+	for i := range t.queue {
+		t.queue[i].tracked = yes
+	}
 }
 
 func (s *session) execLocal(it *item) command.Reply {
@@ -237,16 +245,19 @@ func (s *session) execWrites(tx *transaction) error {
 	if len(sent) == 0 {
 		return nil
 	}
-	res := s.server.store.Propose(s.server.requests.context(), []command.Request{req})[0]
-	switch {
+	s.remember(tx.queue)
+	results := s.server.store.Propose(s.server.requests.context(), []command.Request{req})
+	s.noteOwn(results)
+	switch res := results[0]; {
 	case res.Err != nil:
 		return storeError(res.Err, command.ErrUnknownOutcome)
 	case len(res.Replies) != len(sent):
 		return errWatchConflict
 	}
 	s.run.proposed = true
+	s.rememberAt(tx.queue, results[0].Index) // what it wrote itself may have been told meanwhile
 	for i, it := range sent {
-		it.reply = res.Replies[i]
+		it.reply = results[0].Replies[i]
 	}
 	return nil
 }
@@ -262,6 +273,7 @@ func (s *session) execReads(tx *transaction) error {
 			return storeError(err, command.ErrUnconfirmed)
 		}
 	}
+	s.remember(tx.queue)
 	look := s.server.store.Walk
 	if isShort(tx.queue) {
 		look = s.server.store.View

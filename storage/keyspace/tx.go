@@ -100,6 +100,9 @@ type Tx struct {
 	last    *object            // readers: the object read last
 	touched []string
 	buf     []byte // for row keys that are only looked up
+
+	recording bool
+	changes   []Change
 }
 
 // NewReader makes a read-only window; now is in ms since 1970.

@@ -129,7 +129,7 @@ func (n *Node) raftConfig() *raft.Config {
 func (m *machine) openState(n *Node) error {
 	m.fsm = raftfsm.New(raftfsm.Config{
 		DB: m.db, Table: n.opt.Table, Node: n.id.origin(),
-		Waiter: n.pending, Observer: n.observe, Fatal: n.opt.Fatal, Logger: n.log,
+		Waiter: n.pending, Observer: n.observe, Effects: n.effects.tell, Fatal: n.opt.Fatal, Logger: n.log,
 	})
 	if err := n.checkOwnLevel(m.fsm.Level()); err != nil {
 		return err

@@ -46,6 +46,7 @@ type Node struct {
 	batcher    *batcher
 	applied    applied
 	watchers   *watchers
+	effects    *effects
 	broadcasts *broadcasts
 
 	reads       readIndexer // for readers on this member
@@ -167,6 +168,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 		notify:     make(chan bool),
 		inbox:      newInbox(),
 		watchers:   newWatchers(),
+		effects:    newEffects(),
 		broadcasts: newBroadcasts(),
 		readTime:   newReadTime(),
 		complaints: newRecentTexts(),
@@ -387,6 +389,7 @@ func (n *Node) stop() error {
 	}
 	n.work.Wait()
 	n.watchers.close()
+	n.effects.close()
 	errs = append(errs, n.machine.close())
 	if n.lock != nil {
 		errs = append(errs, n.lock.Close())

@@ -70,9 +70,7 @@ func (f *FSM) replaceTable(r *reseed) error {
 		return err
 	}
 	f.touched = nil
-	if f.cfg.Observer != nil {
-		f.cfg.Observer(f.state.Index, nil)
-	}
+	f.tellReplaced()
 	return nil
 }
 

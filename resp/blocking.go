@@ -135,6 +135,8 @@ func (s *session) afterLoss(e *entry, args [][]byte, reply command.Reply) comman
 // it goes on.
 func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() command.Reply) command.Reply {
 	s.pushReplies() // what was answered before must not wait with this command
+	s.sendInvalidations()
+	defer s.holdInvalidations()
 	s.out = getBuffer()
 	var timeout <-chan time.Time
 	if !forever {
@@ -165,7 +167,11 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 				s.end()
 				return noReply
 			}
+			s.holdInvalidations()
 			reply := try()
+			if reply.IsNull() || happenedNot(reply) {
+				s.sendInvalidations()
+			}
 			switch {
 			case happenedNot(reply):
 				again = time.After(retryDelay)
@@ -195,7 +201,7 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 func (s *session) attempt(e *entry, args [][]byte) command.Reply {
 	began := time.Now()
 	defer func() { s.tried += time.Since(began) }()
-	items := []item{{entry: e, db: s.dbIndex(), args: args}}
+	items := []item{{entry: e, db: s.dbIndex(), args: args, tracked: s.tracks()}}
 	if e.spec.Is(command.Write) {
 		s.run.propose(items)
 	} else {

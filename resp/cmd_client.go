@@ -54,9 +54,8 @@ func clientCommands() []local {
 				{Name: "write", Type: "pure-token", Token: "WRITE"}, {Name: "all", Type: "pure-token", Token: "ALL"}}})), run: clientPause},
 		{spec: admin(sub("UNPAUSE", 2, "6.2.0", "Ends a pause.")), run: clientUnpause},
 		{spec: sub("NO-TOUCH", 3, "7.2.0", "Accepted; reads never touch keys.", onOff), run: clientOnOff},
-		{spec: sub("GETREDIR", 2, "6.0.0", "Answers -1: there is no client tracking."),
-			run: func(*session, [][]byte) (command.Reply, error) { return command.Int(-1), nil }},
 	}
+	subs = append(subs, trackingSubcommands(sub)...)
 	return []local{container("CLIENT", "connection", "2.4.0", "Commands about connections.", subs)}
 }
 
@@ -118,6 +117,9 @@ func (s *session) describe(input int) string {
 	if s.subscriptions() > 0 {
 		flags = "P"
 	}
+	if t := s.trackingFlags(); t != "" {
+		flags = strings.TrimPrefix(flags, "N") + t
+	}
 	if e := s.lastCmd.Load(); e != nil {
 		last = e.lower
 	}
@@ -130,10 +132,10 @@ func (s *session) describe(input int) string {
 	now := time.Now()
 	waiting := s.guard.out.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
-		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
 		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), max(now.UnixMilli()-s.lastUsed.Load(), 0)/1000, flags, s.db.Load(),
 		heard[byChannel], heard[byPattern], heard[byShard], queued,
-		input, waiting, waiting+minReadBuffer, last, s.userName(), s.proto.Load(), libName, libVer)
+		input, waiting, waiting+minReadBuffer, last, s.userName(), s.redirection(), s.proto.Load(), libName, libVer)
 }
 
 func clientList(s *session, args [][]byte) (command.Reply, error) {
@@ -307,9 +309,7 @@ func clientUnblock(s *session, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, command.ErrNotInteger
 	}
-	s.server.mu.Lock()
-	c := s.server.sessions[id]
-	s.server.mu.Unlock()
+	c := s.server.session(id)
 	if c == nil {
 		return command.Bool(false), nil
 	}

@@ -44,6 +44,7 @@ func (s *session) dispatch(args [][]byte) {
 	default:
 		s.run.add(e, args)
 	}
+	s.endCaching(e)
 }
 
 // isHTTP recognises a browser that a web page has sent here: the lines of its

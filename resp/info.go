@@ -115,6 +115,8 @@ func infoClients(s *session, f *infoFields) error {
 	f.add("client_recent_max_input_buffer", s.server.largest(func(c *session) int64 { return c.guard.held.Load() }))
 	f.add("client_recent_max_output_buffer", s.server.largest(func(c *session) int64 { return int64(c.guard.out.waiting()) }))
 	f.add("blocked_clients", st.Blocked.Load())
+	tracking, _, _, _ := s.server.tracking.figures()
+	f.add("tracking_clients", tracking)
 	f.add("pubsub_clients", s.server.count(func(c *session) bool { return c.subscriptions() > 0 }))
 	return nil
 }
@@ -174,6 +176,11 @@ func infoStats(s *session, f *infoFields) error {
 	f.add("pubsub_patterns", s.server.pubsub.size(byPattern))
 	f.add("pubsubshard_channels", s.server.pubsub.size(byShard))
 	f.add("migrate_cached_sockets", 0)
+	s.server.tracking.settle()
+	_, keys, items, prefixes := s.server.tracking.figures()
+	f.add("tracking_total_keys", keys)
+	f.add("tracking_total_items", items)
+	f.add("tracking_total_prefixes", prefixes)
 	f.add("client_output_buffer_limit_disconnections", st.Lagged.Load())
 	f.add("acl_access_denied_auth", st.AuthFailures.Load())
 	return nil

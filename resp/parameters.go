@@ -74,6 +74,7 @@ func (s *Server) parameters() []parameter {
 		s.keepAlive(),
 		s.idleTimeout(),
 		fixed("tls-port", "0", errImmutable),
+		s.trackingTable(),
 	}, s.keptParameters()...)
 }
 
@@ -148,6 +149,16 @@ func (s *Server) slowlogLength() parameter {
 	p.set = func(value string) (func(), error) {
 		apply, err := store(value)
 		return func() { apply(); s.slow.trim() }, err
+	}
+	return p
+}
+
+func (s *Server) trackingTable() parameter {
+	p := integer("tracking-table-max-keys", &s.live.trackedKeys, 0, math.MaxInt64)
+	store := p.set
+	p.set = func(value string) (func(), error) {
+		apply, err := store(value)
+		return func() { apply(); s.tracking.trim() }, err
 	}
 	return p
 }

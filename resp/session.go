@@ -54,6 +54,7 @@ type session struct {
 	unblock     atomic.Pointer[chan bool]  // set while blocked; true: with an error
 	held        atomic.Bool                // by CLIENT PAUSE
 	hears       atomic.Pointer[subscriber] // once it has subscribed
+	tracker     atomic.Pointer[tracker]    // while it tracks keys
 
 	mu      sync.Mutex
 	name    string
@@ -85,6 +86,7 @@ func (s *session) serve(batch [][][]byte) {
 	s.serving.Store(true)
 	defer s.serving.Store(false)
 	s.run.proposed = false
+	s.holdInvalidations()
 	for _, args := range batch {
 		if s.broken {
 			break
@@ -93,6 +95,7 @@ func (s *session) serve(batch [][][]byte) {
 	}
 	s.run.flush()
 	s.pushReplies()
+	s.sendInvalidations()
 }
 
 // emit adds the reply to one command.
@@ -154,6 +157,7 @@ func (s *session) reset() {
 	s.db.Store(0)
 	s.localReads = false
 	s.stopListening()
+	s.stopTracking()
 	s.server.monitors.leave(s)
 	s.guard.patient = false
 	s.replies = replyOn

@@ -22,11 +22,14 @@ type settings struct {
 	memoryShare   atomic.Int64              // clientMemory in percent of the memory, as it was set; 0: in bytes
 	latencyCounts atomic.Bool               // LATENCY HISTOGRAM is kept
 	percentiles   atomic.Pointer[[]float64] // that INFO latencystats has
+	trackedKeys   atomic.Int64              // keys that CLIENT TRACKING remembers; 0: any
 	limits        atomic.Pointer[[clientClasses]outputLimit]
 
 	mu   sync.Mutex
 	kept map[string]string // what has no effect here, and what CONFIG GET answers
 }
+
+const defaultTrackedKeys = 1_000_000
 
 // clientClass is a kind of client that has output limits of its own.
 type clientClass uint8
@@ -59,6 +62,7 @@ func newSettings(c *Config) *settings {
 	s.slowLength.Store(int64(c.SlowlogLength))
 	s.aclLogLength.Store(defaultACLLog)
 	s.clientMemory.Store(max(c.ClientMemory, 0))
+	s.trackedKeys.Store(defaultTrackedKeys)
 	s.latencyCounts.Store(true)
 	s.percentiles.Store(&[]float64{50, 99, 99.9})
 	var limits [clientClasses]outputLimit

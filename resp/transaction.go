@@ -162,6 +162,7 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		return command.Reply{}, denied
 	}
 	tx.placeCommands(s.dbIndex())
+	tx.track(s.tracks())
 	if err := s.execStore(&tx); err != nil {
 		if errors.Is(err, errWatchConflict) {
 			return command.NullArray(), nil
@@ -182,6 +183,13 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		}
 	}
 	return command.Array(replies...), nil
+}
+
+// track says whether what the commands read is remembered.
+func (t *transaction) track(yes bool) {
+	for i := range t.queue {
+		t.queue[i].tracked = yes
+	}
 }
 
 func (s *session) execLocal(it *item) command.Reply {
@@ -244,9 +252,12 @@ func (s *session) execWrites(tx *transaction) error {
 	if len(sent) == 0 {
 		return nil
 	}
+	s.remember(tx.queue)
 	began := time.Now()
-	res := s.server.store.Propose(s.server.requests.context(), []command.Request{req})[0]
+	results := s.server.store.Propose(s.server.requests.context(), []command.Request{req})
 	took := time.Since(began)
+	s.noteOwn(results)
+	res := results[0]
 	switch {
 	case res.Err != nil:
 		return storeError(res.Err, command.ErrUnknownOutcome)
@@ -254,6 +265,7 @@ func (s *session) execWrites(tx *transaction) error {
 		return errWatchConflict
 	}
 	s.run.proposed = true
+	s.rememberAt(tx.queue, res.Index) // what it wrote itself may have been told meanwhile
 	for i, it := range sent {
 		it.reply, it.took = res.Replies[i], took
 	}
@@ -271,6 +283,7 @@ func (s *session) execReads(tx *transaction) error {
 			return storeError(err, command.ErrUnconfirmed)
 		}
 	}
+	s.remember(tx.queue)
 	look := s.server.store.Walk
 	if isShort(tx.queue) {
 		look = s.server.store.View

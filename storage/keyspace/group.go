@@ -256,6 +256,9 @@ func (g *StreamGroup) Join(name []byte) (created bool, err error) {
 	g.consumers = append(g.consumers, &consumer{Consumer: Consumer{Name: name, Seen: g.t.now}})
 	g.members++
 	g.changed = true
+	if g.t.recording {
+		g.t.record(ConsumerMade, g.o, g.o.count)
+	}
 	return true, nil
 }
 

@@ -149,6 +149,10 @@ func listed(key, pattern []byte) bool {
 	return !IsHidden(key) && (!bytes.HasPrefix(key, []byte("system:")) || bytes.HasPrefix(pattern, []byte("system:")))
 }
 
+// Listed says whether a key is among those that SCAN shows, so that a program
+// may hear of it without having named it.
+func Listed(key []byte) bool { return listed(key, nil) }
+
 // is says whether an argument is a keyword, in any case.
 func is(arg []byte, keyword string) bool {
 	return len(arg) == len(keyword) && strings.EqualFold(string(arg), keyword)

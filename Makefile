@@ -54,8 +54,8 @@ stalls: ## how long writes take while checkpoints, compactions and snapshots go 
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
-chaos: build ## MINUTES=5 of nodes killed, paused and cut off under load; what clients saw is checked (SEED=… repeats, Linux)
-	go -C testdata/chaos run . -parlor $(CURDIR)/parlor -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(OUT))
+chaos: ## MINUTES=5 of nodes killed, paused and cut off, disks full and clocks set under load; what clients saw is checked (SEED=… repeats, Linux)
+	go -C testdata/chaos run . -source $(CURDIR) -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(abspath $(OUT)))
 
 damage: ## every byte of a log cut off, every bit turned over, every crash twice
 	PARLOR_DAMAGE=1 go test ./raftfsm -run 'CutOff|TurnsOver|CrashesAtAnyPoint' -count=1 -timeout 60m -v

@@ -22,6 +22,9 @@ type raftTransport struct {
 	transport
 	serves func() error // this member may stand for election
 
+	beats  sync.RWMutex // held by who handles a heartbeat
+	closed bool
+
 	mu        sync.Mutex
 	peers     map[raft.ServerID]*follower
 	committed position // the last that is worth telling

@@ -160,7 +160,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 		announce:   make(chan struct{}, 1),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.clock = newLeaderClock(n.log)
+	n.clock = newLeaderClock(n.log, opts.wall)
 	n.reads.round = n.readRound
 	n.leaderRound.round = n.leaderReadIndex
 	creds, err := loadCredentials(opts.Dir)
@@ -228,6 +228,7 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.routes.follow(n.raft, n.ctx.Done()) })
 	n.background(func() { n.carry(n.ctx) })
 	n.background(func() { n.expiring(n.ctx) })
+	n.background(func() { n.hearing(n.ctx) })
 	n.background(func() { n.checkpointing(n.ctx) })
 	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.beating(n.ctx) })
@@ -257,6 +258,8 @@ func (n *Node) openPort(ln net.Listener) {
 	}))
 	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
 		callReadIndex: n.answerReadIndex,
+		callReadPoint: n.answerReadPoint,
+		callTime:      n.answerTime,
 		callAnnounce:  n.answerAnnounce,
 		callState:     n.answerState,
 		callOperate:   n.answerOperate,

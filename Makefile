@@ -69,8 +69,8 @@ failover: ## ROUNDS=20 kills and transfers of the leader as a client sees them, 
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
-chaos: build ## MINUTES=5 of nodes killed, paused and cut off under load; what clients saw is checked (SEED=… repeats, Linux)
-	go -C testdata/chaos run . -parlor $(CURDIR)/parlor -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(OUT))
+chaos: ## MINUTES=5 of nodes killed, paused and cut off, disks full and clocks set under load; what clients saw is checked (SEED=… repeats, Linux)
+	go -C testdata/chaos run . -source $(CURDIR) -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(abspath $(OUT)))
 
 mixed: ## upgrades under load, in every order, with steps back: from the commit in cmd/parlor/testdata/previous, and to the next level
 	PARLOR_MIXED=1 go test ./cmd/parlor -run 'TestMixedVersions$$' -count=1 -timeout 60m -v

@@ -23,6 +23,9 @@ type raftTransport struct {
 	serves func() error                 // this member may stand for election
 	meet   func(id raft.ServerID) error // this member and another one know each other for what they are
 
+	beats  sync.RWMutex // held by who handles a heartbeat
+	closed bool
+
 	mu        sync.Mutex
 	peers     map[raft.ServerID]*follower
 	committed position // the last that is worth telling

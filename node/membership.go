@@ -35,7 +35,9 @@ const (
 
 // Calls between members.
 const (
-	callReadIndex = "read-index"
+	callReadIndex = "read-index" // of versions that do not know the next one
+	callReadPoint = "read-point"
+	callTime      = "time"
 	callAnnounce  = "announce"
 	callState     = "state"
 	callOperate   = "operate"

@@ -177,7 +177,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 		introduced: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.clock = newLeaderClock(n.log)
+	n.clock = newLeaderClock(n.log, opts.wall)
 	n.routes = newRoutes(n.metrics.leaderChanges.Inc)
 	n.reads.round = n.readRound
 	n.leaderRound.round = n.leaderReadIndex
@@ -245,6 +245,7 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.routes.follow(n.raft, n.ctx.Done()) })
 	n.background(func() { n.carry(n.ctx) })
 	n.background(func() { n.expiring(n.ctx) })
+	n.background(func() { n.hearing(n.ctx) })
 	n.background(func() { n.checkpointing(n.ctx) })
 	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.beating(n.ctx) })
@@ -280,6 +281,8 @@ func (n *Node) openPort(ln net.Listener) {
 	}))
 	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
 		callReadIndex: n.answerReadIndex,
+		callReadPoint: n.answerReadPoint,
+		callTime:      n.answerTime,
 		callAnnounce:  n.answerAnnounce,
 		callMeet:      n.answerMeet,
 		callState:     n.answerState,
@@ -512,10 +515,30 @@ func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
 	if err := n.serves(); err != nil {
 		return err
 	}
-	return n.look(fn)
+	return n.db.View(func(rows storage.Reader, st storage.State) error {
+		if err := n.current(st); err != nil {
+			return err
+		}
+		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
+	})
 }
 
-// look is View for the member itself, which goes on in quarantine.
+// current refuses readers while the table is one of an earlier entry than they
+// have been promised: a reseed has put it there, and carries the entries since
+// out again.
+func (n *Node) current(st storage.State) error {
+	if st.Index < n.applied.index.Load() {
+		return errReseeding
+	}
+	return nil
+}
+
+// errReseeding is told to readers. It is command.ErrNoLeader to those who only
+// want to know whether to try again or elsewhere.
+var errReseeding error = refused{fail(CodeBusy, "this node is being given the group's state and is about to serve again; try again, or another node")}
+
+// look is View for the member itself, which goes on in quarantine and while the
+// state is being replaced.
 func (n *Node) look(fn func(tx *keyspace.Tx) error) error {
 	return n.db.View(func(rows storage.Reader, st storage.State) error {
 		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
@@ -529,6 +552,9 @@ func (n *Node) Walk(fn func(tx *keyspace.Tx) error) error {
 		return err
 	}
 	return n.db.Walk(func(rows storage.Reader, st storage.State) error {
+		if err := n.current(st); err != nil {
+			return err
+		}
 		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
 	})
 }

@@ -32,7 +32,8 @@ type Quarantine struct {
 // CodeQuarantined is the code of what clients of such a member are told.
 const CodeQuarantined = "QUARANTINED"
 
-// refused is what clients of a member in quarantine are told. To those who do
+// refused is what clients of a member in quarantine are told, and of one that
+// is being given the group's state. To those who do
 // not care why, it is command.ErrNoLeader: another member may do it.
 type refused struct{ said *Error }
 

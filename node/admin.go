@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // The command line talks to the running member over a socket file in the data
@@ -123,7 +125,10 @@ func (n *Node) adminHandler() http.Handler {
 		mux.HandleFunc(pattern, handle)
 	}
 	handle("POST /reseed", func(r *http.Request) (any, error) { return n.Reseed(r.Context()) })
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { n.opt.Metrics.WritePrometheus(w) })
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		n.opt.Metrics.WritePrometheus(w)
+		metrics.WriteProcessMetrics(w)
+	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)

@@ -22,6 +22,7 @@ const (
 	CodeBehind       = "BEHIND"       // the member has not caught up
 	CodeUnreachable  = "UNREACHABLE"  // nobody answers there
 	CodeNotLeader    = "NOTLEADER"    // asked of a member that does not lead
+	CodeNoLeader     = "CLUSTERDOWN"  // there is none, or this member knows of none
 	CodeInvalid      = "INVALID"      // an argument that makes no sense
 	CodeUnsettled    = "UNSETTLED"    // died in the middle of a restore: take the state of the others
 	CodeBusy         = "BUSY"         // the same is under way already

@@ -70,7 +70,10 @@ func (m *machine) openLog(n *Node) error {
 	if err = raftfsm.CheckLog(dir); err != nil {
 		return fail(CodeDamaged, err.Error())
 	}
-	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log"))); err != nil {
+	if err = raftfsm.MendLog(dir); err != nil {
+		return err
+	}
+	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log")), wal.WithSegmentSize(n.opt.Limits.segmentBytes)); err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
 	m.stable = m.files
@@ -134,8 +137,9 @@ func (m *machine) openState(n *Node) error {
 	n.levelSeen.Store(int64(n.id.level()))
 	n.pending.level = m.fsm.Level
 	store := raftfsm.NewSnapshotStore(m.db)
-	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived}
-	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update}
+	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived, metrics: n.metrics}
+	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update, grown: make(chan struct{}, 1)}
+	m.wal.step = n.opt.Limits.need(n.opt.disk(n.opt.Dir).Total) / 16
 	guarded := raftfsm.NewLogStore(m.wal, n.opt.Fatal)
 	if err := raftfsm.Reconcile(m.db, guarded); err != nil {
 		return fmt.Errorf("bringing log and table in line: %w", err)

@@ -26,6 +26,7 @@ const (
 	removedKey  = "system:removed"
 	learnersKey = "system:learners"
 	drainingKey = "system:draining"
+	alarmsKey   = "system:alarms"
 
 	promoteLag    = 250 // entries that a new member may be behind to get a vote
 	changeTimeout = 10 * time.Second

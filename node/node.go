@@ -59,8 +59,11 @@ type Node struct {
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
 	quarantined  ward
-	inQuarantine wards     // other members, while this one leads
-	undecided    time.Time // since when comparing has found no majority
+	peers        peerFigures
+	tight        time.Time               // when there was too little room, for watchingRoom
+	alarms       atomic.Pointer[[]Alarm] // of all members; nil or empty: none
+	inQuarantine wards                   // other members, while this one leads
+	undecided    time.Time               // since when comparing has found no majority
 	scrub        scrubber
 	reseeding    sync.Mutex
 	levelSeen    atomic.Int64 // the feature level that is, or is about to be, in the data folder
@@ -112,7 +115,7 @@ func Open(opts Options) (*Node, error) {
 	n, err := openMember(opts)
 	if err != nil {
 		lock.Close()
-		return nil, err
+		return nil, withRoom(opts.Dir, err)
 	}
 	n.lock = lock
 	if err := n.checkSettled(); err != nil {
@@ -162,7 +165,6 @@ func prepare(opts Options, id Identity) (*Node, error) {
 		opt: opts, id: id, kept: id, log: opts.Log.With("node", id.NodeID[:8]),
 		metrics:    newMetrics(opts.Metrics),
 		notify:     make(chan bool),
-		routes:     newRoutes(),
 		inbox:      newInbox(),
 		watchers:   newWatchers(),
 		broadcasts: newBroadcasts(),
@@ -174,6 +176,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = newLeaderClock(n.log)
+	n.routes = newRoutes(n.metrics.leaderChanges.Inc)
 	n.reads.round = n.readRound
 	n.leaderRound.round = n.leaderReadIndex
 	creds, err := loadCredentials(opts.Dir)
@@ -226,7 +229,7 @@ func (n *Node) start(context.Context) error {
 	}
 	n.openPort(ln)
 	n.checkpointed.Store(time.Now().UnixNano())
-	if n.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, n.logs, n.stable, n.snapshots, n.trans); err != nil {
+	if n.raft, err = raft.NewRaft(n.raftConfig(), timedFSM{n.fsm, n.metrics.apply}, n.logs, n.stable, n.snapshots, n.trans); err != nil {
 		ln.Close()
 		n.trans.Close()
 		return fmt.Errorf("starting raft: %w", err)
@@ -244,15 +247,20 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.beating(n.ctx) })
 	n.background(func() { n.keepingCertificates(n.ctx) })
+	n.background(func() { n.watchingRoom(n.ctx) })
 	n.background(func() { n.wal.guard(n.ctx, n.opt.Timing.Watchdog, n.opt.Fatal) })
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)
 	n.RunAsLeader(n.rotating)
 	n.RunAsLeader(n.comparing)
+	n.RunAsLeader(n.forgiving)
+	n.RunAsLeader(n.watchingPeers)
 	n.port.start() // last: those who connect are served at once
 	n.background(func() { n.introduce(n.ctx) })
 	if n.onlyVoter() {
-		n.background(n.standAlone)
+		// It need not listen first whether somebody leads. If this fails, it is
+		// elected after the usual silence.
+		n.background(n.stand)
 	}
 	return nil
 }
@@ -281,6 +289,8 @@ func (n *Node) openPort(ln net.Listener) {
 		callHash:      n.answerHash,
 		callScrub:     n.answerScrub,
 		callDiffers:   n.answerDiffers,
+		callRoom:      n.answerRoom,
+		callGone:      n.answerGone,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
 	n.port.serve[protoRaft] = func(conn *tls.Conn) {
@@ -394,11 +404,19 @@ func (n *Node) Propose(ctx context.Context, reqs []command.Request) []command.Re
 	if len(reqs) == 0 {
 		return nil
 	}
-	started := time.Now()
-	deadline := started.Add(n.opt.Timing.Propose)
+	deadline := time.Now().Add(n.opt.Timing.Propose)
 	if err := n.serves(); err != nil {
 		return n.refuse(reqs, err)
 	}
+	if len(n.Alarms()) > 0 {
+		return n.proposeRoomMaking(ctx, reqs, deadline)
+	}
+	return n.carryOut(ctx, reqs, deadline)
+}
+
+// carryOut is Propose for what is admitted.
+func (n *Node) carryOut(ctx context.Context, reqs []command.Request, deadline time.Time) []command.Result {
+	started := time.Now()
 	if n.overloaded() && !n.roomBy(ctx, deadline) {
 		return n.refuse(reqs, command.ErrBusy)
 	}
@@ -427,7 +445,14 @@ func (n *Node) refuse(reqs []command.Request, err error) []command.Result {
 func (n *Node) roomBy(ctx context.Context, deadline time.Time) bool {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return n.waitRoom(ctx) == nil
+	for n.overloaded() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // overloaded: checkpoints do not keep up with writes.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -220,22 +219,6 @@ func (w *wards) has(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ids[id]
-}
-
-// sentSnapshots is the snapshot store of a member that may be in quarantine:
-// then no other member gets its table.
-type sentSnapshots struct {
-	raft.SnapshotStore
-	serves  func() error
-	arrived func(id string) bool
-}
-
-// Open is part of raft.SnapshotStore.
-func (s sentSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	if err := s.serves(); err != nil && !s.arrived(id) {
-		return nil, nil, err
-	}
-	return s.SnapshotStore.Open(id)
 }
 
 // RequestVote is part of raft.Transport. A member in quarantine asks nobody

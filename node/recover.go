@@ -305,7 +305,7 @@ func (n *Node) forget(kept []FolderMember) error {
 func copyFolder(from, to string) error {
 	size := uint64(0)
 	err := filepath.WalkDir(from, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil || !d.Type().IsRegular() || d.Name() == BallastFile {
 			return err
 		}
 		info, err := d.Info()
@@ -340,10 +340,10 @@ func copyFolder(from, to string) error {
 				return err
 			}
 			return syncFolder(filepath.Dir(filepath.Join(to, rel)))
-		case d.Type().IsRegular():
+		case d.Type().IsRegular() && d.Name() != BallastFile:
 			return copyFile(path, filepath.Join(to, rel))
 		}
-		return nil // the socket
+		return nil // the socket, the ballast
 	})
 }
 

@@ -46,7 +46,7 @@ const (
 // What a group is by itself is not restored: who belongs to it, who was taken
 // out, the authorities' keys, the join tokens. docs/keyspace.md has them.
 var (
-	groupKeys     = []string{authoritiesKey, firstCAKey, membersKey, removedKey, learnersKey, drainingKey, command.LevelKey}
+	groupKeys     = []string{authoritiesKey, firstCAKey, membersKey, removedKey, learnersKey, drainingKey, alarmsKey, command.LevelKey}
 	groupPrefixes = []string{tokenKey}
 )
 
@@ -155,7 +155,7 @@ func (n *Node) stage(r io.Reader, o RestoreOptions) (*staged, error) {
 		return nil, err
 	}
 	// The copy, and the one that the member then gets for itself.
-	if free := diskOf(n.opt.Dir).Free; free > 0 && uint64(m.Size) > free/2 {
+	if free := n.opt.disk(n.opt.Dir).Free; free > 0 && uint64(m.Size) > free/2 {
 		return nil, fail(CodeNoSpace, fmt.Sprintf("restoring %d bytes takes twice as many on the disk of %s, which has %d left", m.Size, n.opt.Dir, free))
 	}
 	s, err := openStaging(n.opt.Dir, n.id.ClusterID)

@@ -87,7 +87,8 @@ func (f *FSM) applyEntry(l *raft.Log, e *reader) (err error) {
 		}
 	}()
 	batch.Retain(len(l.Data))
-	x.tx = keyspace.NewWriter(batch, f.state.Clock, l.Index, &f.state.Hash)
+	f.tx.Renew(batch, f.state.Clock, l.Index, &f.state.Hash)
+	x.tx = &f.tx
 	f.call.Tx, f.call.Now, f.call.Index = x.tx, f.state.Clock, l.Index
 	for {
 		more, err := e.next(&f.item)

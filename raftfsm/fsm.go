@@ -13,6 +13,7 @@ import (
 
 	"github.com/parlorchat/parlor/storage"
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // Waiter is told what became of the requests that this node received.
@@ -63,6 +64,7 @@ type FSM struct {
 
 	// Kept from entry to entry to save allocations.
 	call    command.Call
+	tx      keyspace.Tx
 	item    Item
 	source  rand.PCG
 	dirty   []*history

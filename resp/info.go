@@ -173,6 +173,7 @@ func infoStats(s *session, f *infoFields) error {
 	f.add("pubsub_channels", s.server.pubsub.size(byChannel))
 	f.add("pubsub_patterns", s.server.pubsub.size(byPattern))
 	f.add("pubsubshard_channels", s.server.pubsub.size(byShard))
+	f.add("migrate_cached_sockets", 0)
 	f.add("client_output_buffer_limit_disconnections", st.Lagged.Load())
 	f.add("acl_access_denied_auth", st.AuthFailures.Load())
 	return nil
@@ -210,9 +211,15 @@ func infoCommandStats(s *session, f *infoFields) error {
 // infoLatencyStats tells within how many µs most calls of a command ended.
 func infoLatencyStats(s *session, f *infoFields) error {
 	s.server.catalog.each(func(e *entry) {
-		if h := &e.calls.times; h.total() > 0 {
-			f.add("latency_percentiles_usec_"+e.lower, fmt.Sprintf("p50=%d,p99=%d,p99.9=%d", h.percentile(50), h.percentile(99), h.percentile(99.9)))
+		h := &e.calls.times
+		if h.total() == 0 {
+			return
 		}
+		var of []string
+		for _, p := range *s.server.live.percentiles.Load() {
+			of = append(of, fmt.Sprintf("p%s=%.3f", percentileName(p), float64(h.percentile(p))))
+		}
+		f.add("latency_percentiles_usec_"+e.lower, strings.Join(of, ","))
 	})
 	return nil
 }

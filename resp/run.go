@@ -239,7 +239,7 @@ const shortWalk = 256
 // a command that is not Fast does if its keys hold more, or if it names no
 // key and so goes through all of them.
 func takesLong(tx *keyspace.Tx, e *entry, args [][]byte) bool {
-	if e.spec.Is(command.Fast) {
+	if isFast(e) {
 		return false
 	}
 	keys := e.keys(args)
@@ -255,6 +255,9 @@ func takesLong(tx *keyspace.Tx, e *entry, args [][]byte) bool {
 	}
 	return false
 }
+
+// isFast says whether a command looks at a few elements only.
+func isFast(e *entry) bool { return e.spec.Is(command.Fast) && !e.spec.Is(command.Walks) }
 
 // elementCount gives the number of elements at a key. The length of a value
 // of another type is an error, which stands for 0.

@@ -40,6 +40,7 @@ type session struct {
 	out        []byte // replies not yet pushed
 	broken     bool   // the connection is lost or about to end
 	run        run
+	tried      time.Duration // that a command which waits has been carried out for
 	random     *rand.Rand
 
 	lastUsed    atomic.Int64 // ms since 1970
@@ -51,6 +52,7 @@ type session struct {
 	lastCmd     atomic.Pointer[entry]
 	queued      atomic.Int32               // commands in MULTI; -1: not in one
 	unblock     atomic.Pointer[chan bool]  // set while blocked; true: with an error
+	held        atomic.Bool                // by CLIENT PAUSE
 	hears       atomic.Pointer[subscriber] // once it has subscribed
 
 	mu      sync.Mutex

@@ -18,9 +18,10 @@ type settings struct {
 	slowLength    atomic.Int64
 	latencyFrom   atomic.Int64 // ms; 0: nothing is noted
 	aclLogLength  atomic.Int64
-	clientMemory  atomic.Int64 // bytes over all clients; 0: any
-	memoryShare   atomic.Int64 // clientMemory in percent of the memory, as it was set; 0: in bytes
-	latencyCounts atomic.Bool  // LATENCY HISTOGRAM is kept
+	clientMemory  atomic.Int64              // bytes over all clients; 0: any
+	memoryShare   atomic.Int64              // clientMemory in percent of the memory, as it was set; 0: in bytes
+	latencyCounts atomic.Bool               // LATENCY HISTOGRAM is kept
+	percentiles   atomic.Pointer[[]float64] // that INFO latencystats has
 	limits        atomic.Pointer[[clientClasses]outputLimit]
 
 	mu   sync.Mutex
@@ -59,6 +60,7 @@ func newSettings(c *Config) *settings {
 	s.aclLogLength.Store(defaultACLLog)
 	s.clientMemory.Store(max(c.ClientMemory, 0))
 	s.latencyCounts.Store(true)
+	s.percentiles.Store(&[]float64{50, 99, 99.9})
 	var limits [clientClasses]outputLimit
 	limits[classReplica] = outputLimit{256 << 20, 64 << 20, time.Minute}
 	limits[classPubsub] = outputLimit{int64(c.PubsubLimit), int64(c.PubsubSoftLimit), c.PubsubSoftTime}

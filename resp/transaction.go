@@ -2,6 +2,7 @@ package resp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -149,12 +150,16 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		return command.Reply{}, errExecAlone
 	}
 	tx := s.tx
+	var denied error
+	if !tx.spoilt {
+		denied = s.permitQueue(tx.queue) // while it is open: ACL LOG tells that it was one
+	}
 	s.closeTx()
 	if tx.spoilt {
 		return command.Reply{}, errExecAbort
 	}
-	if err := s.permitQueue(tx.queue); err != nil {
-		return command.Reply{}, err
+	if denied != nil {
+		return command.Reply{}, denied
 	}
 	tx.placeCommands(s.dbIndex())
 	if err := s.execStore(&tx); err != nil {
@@ -167,7 +172,9 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 	for i := range tx.queue {
 		it := &tx.queue[i]
 		if it.entry.local != nil {
+			began := time.Now()
 			it.reply = s.execLocal(it)
+			it.took = time.Since(began)
 		}
 		s.note(it.entry, it.args, it.took, it.reply)
 		if it.reply.Kind != kindNoReply {
@@ -237,7 +244,9 @@ func (s *session) execWrites(tx *transaction) error {
 	if len(sent) == 0 {
 		return nil
 	}
+	began := time.Now()
 	res := s.server.store.Propose(s.server.requests.context(), []command.Request{req})[0]
+	took := time.Since(began)
 	switch {
 	case res.Err != nil:
 		return storeError(res.Err, command.ErrUnknownOutcome)
@@ -246,7 +255,7 @@ func (s *session) execWrites(tx *transaction) error {
 	}
 	s.run.proposed = true
 	for i, it := range sent {
-		it.reply = res.Replies[i]
+		it.reply, it.took = res.Replies[i], took
 	}
 	return nil
 }
@@ -292,7 +301,7 @@ func (s *session) execReads(tx *transaction) error {
 // isShort says whether the commands may hold up writers together.
 func isShort(queue []item) bool {
 	for i := range queue {
-		if !queue[i].entry.spec.Is(command.Fast) {
+		if !isFast(queue[i].entry) {
 			return false
 		}
 	}

@@ -153,7 +153,7 @@ func (g *localGroup) waitVotes(ctx context.Context) error {
 
 // startMember starts a node's process; its output goes to its log file.
 func (g *localGroup) startMember(m *member) error {
-	args := []string{"serve", "--data-dir", m.dataDir, "--name", m.name, "--stop-with-stdin"}
+	args := []string{"serve", "--data-dir", m.dataDir, "--name", m.name, "--stop-with-stdin", "--ballast", "0"}
 	if g.seed != "" {
 		args = append(args, "--seed", g.seed)
 	}

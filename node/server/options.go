@@ -46,6 +46,10 @@ type Options struct {
 	RESPSettings []string // names and values in turn, as CONFIG SET takes them
 	RESPDebug    bool     // allow DEBUG, for test suites
 
+	DiskReserve int64 // bytes of the disk to be kept free; 0: a tenth, at most 2 GiB; below 0: whatever
+	TableQuota  int64 // bytes that the table may hold; 0: what fits
+	Ballast     int64 // see node.Limits
+
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	NoRateLimits   bool           // for load tests
 	Demo           string         // site that the demo shop shows; empty: no shop
@@ -77,6 +81,7 @@ func (o Options) memberOptions(table *command.Table) node.Options {
 	return node.Options{
 		Dir: o.Dir, Cluster: o.Cluster, Listen: o.Listen, Peers: o.Peers, Name: o.Name,
 		Version: o.Version, Log: o.Log, Table: table, Renew: core.Renew,
+		Limits: node.Limits{DiskFree: o.DiskReserve, TableQuota: o.TableQuota, Ballast: o.Ballast},
 	}
 }
 

@@ -20,6 +20,8 @@ const (
 	NoAuth                    // allowed before authentication
 	Module                    // a domain command, not one of Redis
 	Internal                  // proposed by nodes only, refused from clients
+	Walks                     // passes over elements, although Redis calls it Fast
+	WhenFull                  // a write that is carried out while there is too little room: it makes some, or the group needs it
 )
 
 // Spec describes a command: all that is known about it in one place.

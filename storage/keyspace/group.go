@@ -260,9 +260,12 @@ func (g *StreamGroup) Join(name []byte) (created bool, err error) {
 }
 
 // Seen notes that a consumer asked for something now.
-func (g *StreamGroup) Seen(name []byte) {
+func (g *StreamGroup) Seen(name []byte) { g.SeenAt(name, g.t.now) }
+
+// SeenAt notes when a consumer asked for something last, in ms since 1970.
+func (g *StreamGroup) SeenAt(name []byte, ms int64) {
 	if c := g.consumer(name); c != nil {
-		c.Seen = g.t.now
+		c.Seen = ms
 		g.changed = true
 	}
 }

@@ -37,6 +37,40 @@ type object struct {
 	storedID     uint64
 }
 
+// objects are those that one entry's commands have to do with. They lie side by
+// side, and their memory is used again for the next entry.
+type objects struct {
+	pieces [][]object // all of objectsAtOnce
+	n      int
+}
+
+const (
+	objectsAtOnce = 64
+	// manyObjects is how many an entry may have without giving up memory.
+	manyObjects = 2048
+)
+
+// add gives an empty object.
+func (l *objects) add() *object {
+	piece, i := l.n/objectsAtOnce, l.n%objectsAtOnce
+	if piece == len(l.pieces) {
+		l.pieces = append(l.pieces, make([]object, objectsAtOnce))
+	}
+	l.n++
+	return &l.pieces[piece][i]
+}
+
+// forget empties the list.
+func (l *objects) forget() {
+	for i := 0; i*objectsAtOnce < l.n; i++ {
+		clear(l.pieces[i])
+	}
+	l.n = 0
+	if len(l.pieces)*objectsAtOnce > manyObjects {
+		l.pieces = nil
+	}
+}
+
 // streamMeta is what a stream knows beyond its rows.
 type streamMeta struct {
 	last       StreamID // highest id ever
@@ -70,17 +104,23 @@ func small(count int64, size int) bool { return count <= 64 && size <= 2048 }
 
 // encode gives the value of the meta row.
 func (o *object) encode() []byte {
-	b := make([]byte, 0, 3+8+8+timingSize+8+8+16+streamMetaSize+len(o.body))
 	var flags byte
+	size := 3 + 8
 	if o.expire != 0 {
 		flags |= flagExpire
-	}
-	if o.apart {
-		flags |= flagApart
+		size += 8
 	}
 	if o.timed != 0 {
 		flags |= flagTimed
+		size += timingSize
 	}
+	if o.apart {
+		flags |= flagApart
+		size += 8 + 8 + 16 + streamMetaSize
+	} else {
+		size += 1 + len(o.body)
+	}
+	b := make([]byte, 0, size)
 	b = append(b, metaVersion, byte(o.typ), flags)
 	be := binary.BigEndian
 	b = be.AppendUint64(b, o.rev)

@@ -39,10 +39,11 @@ func (a *Admin) Status(ctx context.Context) (s Status, err error) {
 	return s, a.do(ctx, http.MethodGet, "/status", nil, &s)
 }
 
-// CreateToken makes a join token; ttl 0 means an hour.
-func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration) (string, error) {
+// CreateToken makes a join token; ttl 0 means an hour, uses 0 any number of
+// members.
+func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	var out tokenAnswer
-	err := a.do(ctx, http.MethodPost, "/tokens", tokenRequest{TTLSeconds: ttl.Seconds()}, &out)
+	err := a.do(ctx, http.MethodPost, "/tokens", tokenRequest{TTLSeconds: ttl.Seconds(), Uses: uses}, &out)
 	return out.Token, err
 }
 

@@ -85,7 +85,7 @@ func TestARunningGroupGoesBackToABackup(t *testing.T) {
 		g.do(g.members[2], "INCR", "n")
 	}
 	before, hashed := epochOf(g.members[0]), g.members[0].field(membersKey, g.members[2].NodeID())
-	token, err := g.members[0].CreateToken(t.Context(), time.Hour)
+	token, err := g.members[0].CreateToken(t.Context(), time.Hour, 0)
 	must(t, err)
 
 	// On a follower: it takes over the leadership for it.

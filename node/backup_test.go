@@ -305,7 +305,7 @@ func TestAMemberThatDiedInTheMiddleOfARestoreTakesTheOthersState(t *testing.T) {
 	old, err := Reset(dir)
 	must(t, err)
 	must(t, g.members[0].Remove(t.Context(), old.NodeID, false))
-	token, err := g.members[0].CreateToken(t.Context(), 0)
+	token, err := g.members[0].CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	_, err = Join(t.Context(), g.options(dir), g.members[g.leader()].Cluster(), token)
 	must(t, err)

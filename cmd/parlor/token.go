@@ -99,6 +99,8 @@ func tokenRevokeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke ID",
 		Short: "Make a join token useless",
+		Long: `Makes a join token useless, at once and on all nodes. Nodes that came by it stay:
+parlor cluster remove takes them out.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return wrongUsef("token revoke needs one token id; see parlor token list")

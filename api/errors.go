@@ -122,6 +122,7 @@ var commandCodes = map[string]string{
 	"LIMIT":    codeLimitReached,
 	"INVALID":  codeInvalidRequest,
 	"DENIED":   codeForbidden,
+	"LEVEL":    codeUnavailable, // the group was not finalized after an upgrade
 }
 
 // problem makes a Problem.

@@ -75,6 +75,7 @@ func privateFolder(dir string) error {
 // with status 4xx or 5xx.
 //
 //	GET    /status                → Status
+//	GET    /upgrade               → Upgrade
 //	GET    /tokens                → [Token]
 //	POST   /tokens  {ttl_seconds, uses} → {token}
 //	DELETE /tokens/{id}
@@ -91,6 +92,7 @@ func (n *Node) adminHandler() http.Handler {
 		})
 	}
 	handle("GET /status", func(r *http.Request) (any, error) { return n.Status(r.Context()), nil })
+	handle("GET /upgrade", func(r *http.Request) (any, error) { return n.Upgrade(r.Context()), nil })
 	handle("GET /tokens", func(r *http.Request) (any, error) { return n.Tokens(r.Context()) })
 	handle("POST /tokens", func(r *http.Request) (any, error) {
 		var in tokenRequest

@@ -27,6 +27,9 @@ type Options struct {
 	// Listen is the listening address of the cluster port, where it differs
 	// from Cluster (behind NAT, or "0.0.0.0:7400").
 	Listen string
+	// Peers are cluster addresses of other members, to be asked where everybody
+	// is: for members that were all moved while none ran. Usually none.
+	Peers []string
 	// Name is what people call this member; default: the host's name.
 	Name string
 	// HTTP and RESP are the addresses of this member's servers, told to the
@@ -204,7 +207,7 @@ func (o *Options) check() error {
 	if o.Table == nil {
 		return fail(CodeInvalid, "no table of commands was given")
 	}
-	for _, a := range []string{o.Cluster, o.Listen} {
+	for _, a := range append([]string{o.Cluster, o.Listen}, o.Peers...) {
 		if a == "" {
 			continue
 		}

@@ -60,6 +60,7 @@ func (n *Node) attending(ctx context.Context) {
 	defer every.Stop()
 	for {
 		n.attend(ctx)
+		n.rememberStarts()
 		select {
 		case <-every.C:
 		case <-ctx.Done():

@@ -28,7 +28,10 @@ const (
 	CodeUnsettled    = "UNSETTLED"    // died in the middle of a restore: take the state of the others
 	CodeBusy         = "BUSY"         // the same is under way already
 	CodeNotBackup    = "NOTBACKUP"    // the file is no backup
-	CodeNewer        = "NEWER"        // written by a newer program than this one
+	CodeNewer        = "NEWER"        // of a newer program than this one
+	CodeOlder        = "OLDER"        // of an older program than this one can go on from
+	CodeCopied       = "COPIED"       // the data folder is a copy of the member's, or lacks what it had
+	CodeNotReady     = "NOTREADY"     // an upgrade cannot be finalized yet
 	CodeNoSpace      = "NOSPACE"      // the disk has too little room left
 	CodeExists       = "EXISTS"       // there is something already
 	CodeConfirm      = "CONFIRM"      // it loses data: say that this is meant

@@ -80,6 +80,9 @@ func (n *Node) carryBy(ctx context.Context, r route) error {
 
 // carryHere makes log entries of everybody's requests: this member leads.
 func (n *Node) carryHere(ctx context.Context) error {
+	if err := n.clock.await(ctx, n.raft.CurrentTerm()); err != nil {
+		return err
+	}
 	n.inbox.clear()
 	n.accepting.Store(true)
 	err := n.batcher.run(ctx)

@@ -75,6 +75,7 @@ func specs() []command.Spec {
 		{Name: "NOW", Arity: 1, Flags: command.Write, Run: func(c *command.Call, _ [][]byte) (command.Reply, error) {
 			return command.Int(c.Now), nil
 		}},
+		command.LevelCommand(),
 	}
 }
 

@@ -127,10 +127,10 @@ func (n *Node) followLeadership(stop <-chan struct{}) {
 // takeOffice applies this leader's own first entry and begins its duties. The
 // entry also sets the group's clock.
 func (n *Node) takeOffice(term uint64) {
-	n.clock.start(n.readClock())
+	n.takeUpTime(term)
 	entry := raftfsm.EncodeParts(n.clock.now(), newSeed(), 0, nil)
 	future := n.raft.ApplyLog(raft.Log{Data: entry}, 0)
-	if err := future.Error(); err != nil {
+	if err := n.await(future); err != nil {
 		n.log.Info("lost the leadership before it began", "term", term, "err", err)
 		return
 	}

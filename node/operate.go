@@ -106,6 +106,7 @@ func (n *Node) operate(ctx context.Context, op Operation) error {
 		DoTransfer: func(ctx context.Context, id string, _ bool) error { return n.transfer(ctx, id) },
 		DoDrain:    n.drainMember,
 		DoResume:   n.resumeMember,
+		DoFinalize: n.finalize,
 	}[op.Do]
 	switch {
 	case do == nil:

@@ -32,7 +32,8 @@ type Quarantine struct {
 // CodeQuarantined is the code of what clients of such a member are told.
 const CodeQuarantined = "QUARANTINED"
 
-// refused is what clients of a member in quarantine are told. To those who do
+// refused is what clients of a member in quarantine are told, and of one that
+// is being given the group's state. To those who do
 // not care why, it is command.ErrNoLeader: another member may do it.
 type refused struct{ said *Error }
 
@@ -227,12 +228,18 @@ func (t *raftTransport) RequestVote(id raft.ServerID, target raft.ServerAddress,
 	if err := t.serves(); err != nil {
 		return err
 	}
+	if err := t.meet(id); err != nil {
+		return err
+	}
 	return t.transport.RequestVote(id, target, args, resp)
 }
 
 // RequestPreVote is part of raft.WithPreVote.
 func (t *raftTransport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
 	if err := t.serves(); err != nil {
+		return err
+	}
+	if err := t.meet(id); err != nil {
 		return err
 	}
 	return t.transport.RequestPreVote(id, target, args, resp)

@@ -3,11 +3,11 @@ package node
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/parlorchat/parlor/storage/command"
 )
 
 // Status is what a member knows of itself and the group.
@@ -16,6 +16,7 @@ type Status struct {
 	NodeID    string `json:"node_id"`
 	Name      string `json:"name"`
 	Version   string `json:"version,omitempty"`
+	Level     int    `json:"level"`            // the group's feature level
 	Role      string `json:"role"`             // leader, follower, candidate, learner (no vote yet), removed
 	Leader    string `json:"leader,omitempty"` // node id
 	Ready     bool   `json:"ready"`            // knows a leader and has applied something
@@ -71,6 +72,8 @@ type Member struct {
 	LastContact *float64 `json:"last_contact_seconds,omitempty"` // since it heard from the leader; nil: it leads, or never
 	Disk        Disk     `json:"disk"`
 	FsyncP99    float64  `json:"fsync_p99_seconds"` // of the last appends to its log; 0: none yet
+
+	levels command.LevelRange // that its program supports
 }
 
 // Disk is the file system of the data folder, in bytes.
@@ -93,8 +96,11 @@ type memberState struct {
 	LastContact *float64 `json:"last_contact_seconds,omitempty"`
 	Disk        Disk     `json:"disk"`
 	FsyncP99    float64  `json:"fsync_p99_seconds"`
-	Version     string   `json:"version,omitempty"` // as it runs now
-	Wall        int64    `json:"wall,omitempty"`    // its machine's clock, ms since 1970
+	Wall        int64    `json:"wall,omitempty"` // its machine's clock, ms since 1970
+	// Version and Levels are of the program that it runs.
+	Version string             `json:"version,omitempty"`
+	Levels  command.LevelRange `json:"levels,omitzero"`
+	Boot    uint64             `json:"boot,omitempty"` // number of this start
 }
 
 func (n *Node) state() memberState {
@@ -106,7 +112,8 @@ func (n *Node) state() memberState {
 	return memberState{
 		Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), Commit: n.raft.CommitIndex(),
 		Applied: st.Index, StateHash: hashText(st.Hash), Quarantine: quarantine,
-		LastContact: n.lastContact(), Disk: n.opt.disk(n.opt.Dir), FsyncP99: n.wal.recent.quantile(0.99), Version: n.opt.Version, Wall: n.opt.wall().UnixMilli(),
+		Version: n.opt.Version, Levels: n.levels(), Boot: n.pending.boot,
+		LastContact: n.lastContact(), Disk: n.opt.disk(n.opt.Dir), FsyncP99: n.wal.recent.quantile(0.99), Wall: n.opt.wall().UnixMilli(),
 	}
 }
 
@@ -131,7 +138,7 @@ func (n *Node) Local() Status {
 	me := n.state()
 	checkpoint, _ := n.db.Checkpointed()
 	s := Status{
-		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version,
+		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version, Level: n.Level(),
 		Role: n.role(), Leader: n.routes.get().leader,
 		Term: me.Term, Last: me.LastIndex, Commit: me.Commit, Applied: me.Applied, StateHash: me.StateHash,
 		Clock: n.readClock(), Disk: n.opt.disk(n.opt.Dir), DataBytes: n.db.Stats().FileBytes,
@@ -190,16 +197,14 @@ func (n *Node) ask(ctx context.Context, members []Member) {
 	var asking sync.WaitGroup
 	for i := range members {
 		m := &members[i]
-		var info memberInfo
-		if json.Unmarshal(n.field(membersKey, m.ID), &info) == nil {
-			m.Name, m.HTTP, m.RESP, m.Version = info.Name, info.HTTP, info.RESP, info.Version
-		}
+		info := n.infoOf(m.ID)
+		m.Name, m.HTTP, m.RESP, m.Version, m.levels = info.Name, info.HTTP, info.RESP, info.Version, info.Levels
 		asking.Go(func() {
 			if st := n.stateOf(ctx, m.ID); st != nil {
 				m.Reachable, m.Applied, m.StateHash, m.Quarantine = true, st.Applied, st.StateHash, st.Quarantine
+				m.Version, m.levels = cmp.Or(st.Version, m.Version), st.Levels
 				m.Term, m.Last, m.Commit = st.Term, st.LastIndex, st.Commit
 				m.LastContact, m.Disk, m.FsyncP99 = st.LastContact, st.Disk, st.FsyncP99
-				m.Version = cmp.Or(st.Version, m.Version)
 			}
 		})
 	}

@@ -63,7 +63,7 @@ type fullDisk struct {
 
 const largeValue = 256 << 10 // bytes
 
-func largeKey(i int) string { return fmt.Sprintf("large:%04d", i) }
+func fillingKey(i int) string { return fmt.Sprintf("large:%04d", i) }
 
 // fillTable writes until it is refused.
 func (f *fullDisk) fillTable() {
@@ -72,7 +72,7 @@ func (f *fullDisk) fillTable() {
 	client := redis.NewClient(&redis.Options{Addr: f.small.resp, MaxRetries: -1})
 	defer func() { _ = client.Close() }()
 	for ; f.stored < 5000; f.stored++ {
-		err := client.Set(f.t.Context(), largeKey(f.stored), value, 0).Err()
+		err := client.Set(f.t.Context(), fillingKey(f.stored), value, 0).Err()
 		if err == nil {
 			continue
 		}
@@ -95,10 +95,10 @@ func (f *fullDisk) groupIsReadOnly() {
 			return err != nil && strings.HasPrefix(err.Error(), "NOSPACE ")
 		}
 		eventually(f.t, m.name+" refuses writes", refused)
-		if n, err := client.StrLen(f.t.Context(), largeKey(0)).Result(); err != nil || n != largeValue {
+		if n, err := client.StrLen(f.t.Context(), fillingKey(0)).Result(); err != nil || n != largeValue {
 			f.t.Errorf("%s reads %d bytes, %v", m.name, n, err)
 		}
-		if err := client.Expire(f.t.Context(), largeKey(0), 1e18).Err(); err != nil {
+		if err := client.Expire(f.t.Context(), fillingKey(0), 1e18).Err(); err != nil {
 			f.t.Errorf("%s: EXPIRE: %v", m.name, err)
 		}
 		_ = client.Close()
@@ -130,7 +130,7 @@ func (f *fullDisk) removingEndsIt() {
 	f.t.Helper()
 	var keys []string
 	for i := range f.kept() {
-		keys = append(keys, largeKey(i))
+		keys = append(keys, fillingKey(i))
 	}
 	if err := f.client.Del(f.t.Context(), keys...).Err(); err != nil {
 		f.t.Fatal(err)
@@ -215,7 +215,7 @@ func (f *fullDisk) nodeComesBack() {
 	client := redis.NewClient(&redis.Options{Addr: f.small.resp})
 	defer func() { _ = client.Close() }()
 	for i := f.kept(); i < f.stored; i++ {
-		if n, err := client.StrLen(f.t.Context(), largeKey(i)).Result(); err != nil || n != largeValue {
+		if n, err := client.StrLen(f.t.Context(), fillingKey(i)).Result(); err != nil || n != largeValue {
 			f.t.Fatalf("value %d of %d has %d bytes, %v", i, f.stored, n, err)
 		}
 	}

@@ -42,6 +42,9 @@ type Result struct {
 	Replies []Reply
 	// Index is the log index at which the request was applied.
 	Index uint64
+	// Request is the number of the request among those that this node took
+	// since it started, from 1.
+	Request uint64
 	// Err is set if there is no outcome to report: see the Err… values.
 	Err error
 }

@@ -44,6 +44,15 @@ type group struct {
 
 type handler = func(c *command.Call, args [][]byte) (command.Reply, error)
 
+// borrowing is a handler that answers with numbers alone: what it reads need
+// not outlive its entry of the log.
+func borrowing(h handler) handler {
+	return func(c *command.Call, args [][]byte) (command.Reply, error) {
+		defer c.Borrow()()
+		return h(c, args)
+	}
+}
+
 // entry is one line of a table.
 type entry struct {
 	name    string
@@ -139,6 +148,10 @@ func listed(key, pattern []byte) bool {
 	}
 	return !IsHidden(key) && (!bytes.HasPrefix(key, []byte("system:")) || bytes.HasPrefix(pattern, []byte("system:")))
 }
+
+// Listed says whether a key is among those that SCAN shows, so that a program
+// may hear of it without having named it.
+func Listed(key []byte) bool { return listed(key, nil) }
 
 // is says whether an argument is a keyword, in any case.
 func is(arg []byte, keyword string) bool {

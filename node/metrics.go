@@ -122,7 +122,9 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_ca_trusted", func() float64 { return float64(len(n.guard.ring.creds().trusted)) })
 	set.RegisterMetricsWriter(n.peers.write)
 	set.RegisterMetricsWriter(func(w io.Writer) {
-		metrics.WriteCounterUint64(w, "parlor_table_compactions_total", n.db.Stats().Compactions)
+		st := n.db.Stats()
+		metrics.WriteCounterUint64(w, "parlor_table_compactions_total", st.Compactions)
+		metrics.WriteCounterUint64(w, "parlor_garbage_rows_total", st.GarbageCollected)
 	})
 }
 

@@ -77,7 +77,7 @@ func privateFolder(dir string) error {
 //	GET    /status                → Status
 //	GET    /upgrade               → Upgrade
 //	GET    /tokens                → [Token]
-//	POST   /tokens  {ttl_seconds} → {token}
+//	POST   /tokens  {ttl_seconds, uses} → {token}
 //	DELETE /tokens/{id}
 //	POST   /operations Operation; drain and resume without a member mean this one
 //	POST   /checkpoint
@@ -99,7 +99,7 @@ func (n *Node) adminHandler() http.Handler {
 		if err := decodeBody(r, &in); err != nil {
 			return nil, err
 		}
-		text, err := n.CreateToken(r.Context(), time.Duration(in.TTLSeconds*float64(time.Second)))
+		text, err := n.CreateToken(r.Context(), time.Duration(in.TTLSeconds*float64(time.Second)), in.Uses)
 		return tokenAnswer{Token: text}, err
 	})
 	handle("DELETE /tokens/{id}", func(r *http.Request) (any, error) {
@@ -137,6 +137,7 @@ func (n *Node) adminHandler() http.Handler {
 
 type tokenRequest struct {
 	TTLSeconds float64 `json:"ttl_seconds"`
+	Uses       int     `json:"uses,omitempty"`
 }
 
 type tokenAnswer struct {

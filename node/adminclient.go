@@ -44,10 +44,11 @@ func (a *Admin) Upgrade(ctx context.Context) (u Upgrade, err error) {
 	return u, a.do(ctx, http.MethodGet, "/upgrade", nil, &u)
 }
 
-// CreateToken makes a join token; ttl 0 means an hour.
-func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration) (string, error) {
+// CreateToken makes a join token; ttl 0 means an hour, uses 0 any number of
+// members.
+func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	var out tokenAnswer
-	err := a.do(ctx, http.MethodPost, "/tokens", tokenRequest{TTLSeconds: ttl.Seconds()}, &out)
+	err := a.do(ctx, http.MethodPost, "/tokens", tokenRequest{TTLSeconds: ttl.Seconds(), Uses: uses}, &out)
 	return out.Token, err
 }
 

@@ -237,7 +237,7 @@ func (s *Server) handle(conn redcon.Conn, _ redcon.Command) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("a RESP command panicked", "client", c.id, "panic", p, "stack", string(debug.Stack()))
-			c.fail("ERR internal error; the connection is closed")
+			c.fail(fmt.Sprintf("ERR internal error, in the node's log under client=%d; the connection is closed", c.id))
 		}
 	}()
 	c.serve(c.guard.take())

@@ -103,7 +103,7 @@ func flushed(t *testing.T, m *member) {
 	t.Logf("while it is taken: %s", writesFor(t, m.resp, 0, over))
 	v := gauges(t.Context(), m)
 	t.Logf("all that was flushed is removed after %.0f s, %.0f rows; the table is %.0f MB after %.0f s, %.0f compactions", time.Duration(took.Load()).Seconds(),
-		v["parlor_garbage_rows_total"], v["parlor_table_bytes"]/(1<<20), time.Since(begun).Seconds(), v["parlor_compactions"])
+		v["parlor_garbage_rows_total"], v["parlor_table_bytes"]/(1<<20), time.Since(begun).Seconds(), v["parlor_table_compactions_total"])
 }
 
 // TestHugeFigures fills a node with PARLOR_HUGE gigabytes of values of 1 to 7 KB,
@@ -143,9 +143,9 @@ func TestHugeFigures(t *testing.T) {
 	begun = time.Now()
 	h.shrink(t)
 	t.Logf("three values in five removed in %.0f s", time.Since(begun).Seconds())
-	compacted := gauges(t.Context(), m)["parlor_compactions"]
+	compacted := gauges(t.Context(), m)["parlor_table_compactions_total"]
 	begun = time.Now()
-	for gauges(t.Context(), m)["parlor_compactions"] == compacted {
+	for gauges(t.Context(), m)["parlor_table_compactions_total"] == compacted {
 		if time.Since(begun) > 30*time.Minute {
 			t.Fatal("the table is not compacted")
 		}

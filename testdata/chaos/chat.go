@@ -214,6 +214,9 @@ func (c *chats) visit(w *worker, p *person) {
 		o.Out = []any{asked.Status, asked.Chat.ID}
 		w.hist.add(o)
 		p.chat = asked.Chat.ID
+		if o.How == unknown { // it may open a chat at any time, which his messages would go to: he comes back as somebody else
+			p.token = ""
+		}
 	case w.rng.IntN(8) == 0:
 		o := w.web(op{Key: p.chat, Do: "end"}, http.MethodPost, "/v1/visitor/chat/end", p.token, map[string]string{}, nil)
 		w.hist.add(o)

@@ -80,6 +80,7 @@ const (
 	codeNoLeader         = "no_leader"
 	codeUnknownOutcome   = "unknown_outcome"
 	codeUnavailable      = "unavailable"
+	codeNoSpace          = "no_space"
 	codeMethodNotAllowed = "method_not_allowed"
 	codeInternal         = "internal"
 )
@@ -106,6 +107,7 @@ var statusOf = map[string]int{
 	codeNoLeader:         http.StatusServiceUnavailable,
 	codeUnknownOutcome:   http.StatusGatewayTimeout,
 	codeUnavailable:      http.StatusServiceUnavailable,
+	codeNoSpace:          http.StatusInsufficientStorage,
 	codeMethodNotAllowed: http.StatusMethodNotAllowed,
 	codeInternal:         http.StatusInternalServerError,
 }
@@ -118,6 +120,7 @@ var commandCodes = map[string]string{
 	"LIMIT":    codeLimitReached,
 	"INVALID":  codeInvalidRequest,
 	"DENIED":   codeForbidden,
+	"LEVEL":    codeUnavailable, // the group was not finalized after an upgrade
 }
 
 // problem makes a Problem.
@@ -152,6 +155,8 @@ func asProblem(err error) (p *Problem, ok bool) {
 		return retryable(codeUnavailable, cmdMessage(err), time.Second), true
 	case errors.Is(err, command.ErrBusy):
 		return retryable(codeUnavailable, cmdMessage(err), time.Second), true
+	case errors.Is(err, command.ErrNoSpace):
+		return retryable(codeNoSpace, "the servers are short of room and store nothing new now, nothing was changed; try again later", time.Minute), true
 	case errors.Is(err, command.ErrUnknownOutcome):
 		return problem(codeUnknownOutcome, cmdMessage(err)), true
 	case errors.Is(err, command.ErrTooLarge):

@@ -49,6 +49,9 @@ type Config struct {
 	Ready func() error
 	// Leads says whether this node leads, for /readyz?role=leader; nil: never.
 	Leads func() bool
+	// Warnings are what is wrong although clients can be sent here, for
+	// /readyz?verbose; nil: nothing.
+	Warnings func() []string
 	// Alive says what has stopped inside this process, for /livez; nil: nothing.
 	Alive func() error
 	// Now is the clock; nil: time.Now.

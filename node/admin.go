@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // The command line talks to the running member over a socket file in the data
@@ -73,6 +75,7 @@ func privateFolder(dir string) error {
 // with status 4xx or 5xx.
 //
 //	GET    /status                → Status
+//	GET    /upgrade               → Upgrade
 //	GET    /tokens                → [Token]
 //	POST   /tokens  {ttl_seconds} → {token}
 //	DELETE /tokens/{id}
@@ -89,6 +92,7 @@ func (n *Node) adminHandler() http.Handler {
 		})
 	}
 	handle("GET /status", func(r *http.Request) (any, error) { return n.Status(r.Context()), nil })
+	handle("GET /upgrade", func(r *http.Request) (any, error) { return n.Upgrade(r.Context()), nil })
 	handle("GET /tokens", func(r *http.Request) (any, error) { return n.Tokens(r.Context()) })
 	handle("POST /tokens", func(r *http.Request) (any, error) {
 		var in tokenRequest
@@ -121,7 +125,10 @@ func (n *Node) adminHandler() http.Handler {
 		mux.HandleFunc(pattern, handle)
 	}
 	handle("POST /reseed", func(r *http.Request) (any, error) { return n.Reseed(r.Context()) })
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { n.opt.Metrics.WritePrometheus(w) })
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		n.opt.Metrics.WritePrometheus(w)
+		metrics.WriteProcessMetrics(w)
+	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)

@@ -39,6 +39,11 @@ func (a *Admin) Status(ctx context.Context) (s Status, err error) {
 	return s, a.do(ctx, http.MethodGet, "/status", nil, &s)
 }
 
+// Upgrade asks how far an upgrade of the group is.
+func (a *Admin) Upgrade(ctx context.Context) (u Upgrade, err error) {
+	return u, a.do(ctx, http.MethodGet, "/upgrade", nil, &u)
+}
+
 // CreateToken makes a join token; ttl 0 means an hour.
 func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration) (string, error) {
 	var out tokenAnswer

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/parlorchat/parlor/raftfsm"
@@ -36,6 +37,9 @@ func (n *Node) carry(ctx context.Context) {
 		}
 		if r.leader != "" && !errors.Is(err, errRouteChanged) {
 			n.complain("the way to the leader broke", r.leader, err)
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			n.leaderRefused(ctx, r.leader)
 		}
 		select {
 		case <-r.changed:

@@ -18,7 +18,7 @@ func (b *beat) Close() error                              { return nil }
 
 func TestNoHeartbeatIsHandledAfterTheEnd(t *testing.T) {
 	wire := &beat{}
-	trans := newRaftTransport(func() error { return nil }, wire)
+	trans := newRaftTransport(func() error { return nil }, func(raft.ServerID) error { return nil }, wire)
 	handling, goOn, handled := make(chan bool), make(chan bool), 0
 	trans.SetHeartbeatHandler(func(rpc raft.RPC) {
 		handling <- true

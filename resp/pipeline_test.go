@@ -80,12 +80,18 @@ func TestLongReadsWalk(t *testing.T) {
 	}
 	c.do(args...)
 	c.do("HSET", "small", "f", "v")
+	args = []string{"ZADD", "ranked"}
+	for i := range shortWalk + 1 {
+		args = append(args, fmt.Sprint(i), fmt.Sprint("m", i))
+	}
+	c.do(args...)
 	for _, tc := range []struct {
 		walks int
 		args  []string
 	}{
 		{0, []string{"HGETALL", "small"}}, {1, []string{"HGETALL", "large"}}, {1, []string{"KEYS", "*"}},
 		{0, []string{"GET", "k"}}, {0, []string{"HGET", "large", "f1"}}, {0, []string{"MGET", "a", "b"}}, {1, []string{"SCAN", "0"}},
+		{1, []string{"ZRANK", "ranked", "m7"}}, {1, []string{"ZCOUNT", "ranked", "0", "9"}}, {0, []string{"ZSCORE", "ranked", "m7"}},
 	} {
 		before := store.walks
 		c.do(tc.args...)

@@ -31,6 +31,8 @@ type item struct {
 	args  [][]byte
 	reply command.Reply
 	took  time.Duration
+
+	tracked bool // what it reads is remembered
 }
 
 // add takes a command for the Store.
@@ -53,7 +55,7 @@ func (r *run) add(e *entry, args [][]byte) {
 		}
 		args = prepared
 	}
-	r.items = append(r.items, item{entry: e, db: r.s.dbIndex(), args: args})
+	r.items = append(r.items, item{entry: e, db: r.s.dbIndex(), args: args, tracked: r.s.tracks()})
 }
 
 // answer puts a reply after those of the commands before it.
@@ -100,6 +102,7 @@ func (r *run) propose(items []item) {
 	}
 	began := time.Now()
 	results := r.s.server.store.Propose(r.s.server.requests.context(), reqs)
+	r.s.noteOwn(results)
 	took := time.Since(began)
 	next := 0
 	for i := range items {
@@ -136,6 +139,7 @@ func (r *run) read(items []item) {
 
 // readHere runs reads on the state that this node has.
 func (r *run) readHere(items []item) {
+	r.s.remember(items)
 	for len(items) > 0 {
 		n, err := r.readShort(items)
 		if err == nil && n == 0 {
@@ -239,7 +243,7 @@ const shortWalk = 256
 // a command that is not Fast does if its keys hold more, or if it names no
 // key and so goes through all of them.
 func takesLong(tx *keyspace.Tx, e *entry, args [][]byte) bool {
-	if e.spec.Is(command.Fast) {
+	if isFast(e) {
 		return false
 	}
 	keys := e.keys(args)
@@ -255,6 +259,9 @@ func takesLong(tx *keyspace.Tx, e *entry, args [][]byte) bool {
 	}
 	return false
 }
+
+// isFast says whether a command looks at a few elements only.
+func isFast(e *entry) bool { return e.spec.Is(command.Fast) && !e.spec.Is(command.Walks) }
 
 // elementCount gives the number of elements at a key. The length of a value
 // of another type is an error, which stands for 0.

@@ -32,6 +32,7 @@ type Server struct {
 	paused   pause
 	hub      *hub
 	pubsub   *pubsub
+	tracking *tracking
 	acl      *acl
 	monitors monitors
 	implied  *aclUser // default, where nobody has defined it
@@ -90,6 +91,7 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.requests.parent, s.requests.limit = s.ctx, config.RequestTimeout
 	s.pubsub = newPubsub(s.live, &s.stats.Lagged)
+	s.tracking = newTracking(s)
 	s.acl = newACL()
 	s.implied = impliedDefault(config.Password)
 	s.implied.compile(s.catalog)
@@ -201,6 +203,7 @@ func (s *Server) goodbye(conn redcon.Conn, _ error) {
 	defer s.conns.Done()
 	c := conn.Context().(*session)
 	c.stopListening()
+	c.stopTracking()
 	s.monitors.leave(c)
 	s.mu.Lock()
 	delete(s.sessions, c.id)
@@ -217,6 +220,13 @@ func (s *Server) clients() []*session {
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].id < all[j].id })
 	return all
+}
+
+// session gives the connection of a number, nil if there is none.
+func (s *Server) session(id int64) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id]
 }
 
 // handle carries out the batch that a ticket stands for. A panic costs the

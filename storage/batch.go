@@ -28,6 +28,7 @@ type undo struct {
 	key      []byte
 	former   []byte
 	replaced bool
+	run      bool // key is the first of a run that was put
 }
 
 // Mark is a point in a batch to roll back to.
@@ -61,6 +62,11 @@ func (b *Batch) Ascend(from, to []byte, fn func(key, value []byte) bool) {
 // Descend implements Reader. What it hands to fn lives on.
 func (b *Batch) Descend(from, to []byte, fn func(key, value []byte) bool) {
 	b.db.view.descend(from, to, true, fn)
+}
+
+// Look implements Writer.
+func (b *Batch) Look(from, to []byte, fn func(key, value []byte) bool) {
+	b.db.view.ascend(from, to, false, fn)
 }
 
 // Set implements Writer. It panics if the key is empty or a limit is
@@ -117,6 +123,8 @@ func (b *Batch) RollbackTo(m Mark) {
 			last := len(b.rooms) - 1
 			b.db.state.Rooms[b.rooms[last].slot] = b.rooms[last].former
 			b.rooms = b.rooms[:last]
+		case c.run:
+			o.dropRun(c.key)
 		case c.replaced:
 			o.set(row{c.key, c.former})
 		default:

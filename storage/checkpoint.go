@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -81,6 +82,7 @@ func (c *Checkpoint) Write(m Meta) error {
 	db.crash("checkpoint-published")
 	db.lastWrite.Store(int64(time.Since(started)))
 	db.checkpoints.Add(1)
+	db.considerGarbage()
 	db.considerCompaction()
 	return nil
 }
@@ -136,7 +138,10 @@ func (c *Checkpoint) Release() {
 	// since the freeze is little, as a checkpoint is given up soon or never.
 	// Until the next one, rows are looked up in their shelves.
 	whole := db.frozen.copy()
-	db.active.each(func(r row) bool {
+	for _, r := range db.active.runs {
+		whole.addRun(r)
+	}
+	db.active.eachAbove(func(r row) bool {
 		whole.set(r)
 		return true
 	})
@@ -159,27 +164,30 @@ type writing struct {
 }
 
 // steps is what one transaction of a checkpoint or of a copy writes, about,
-// and one row at least.
+// and one row at least. Of a checkpoint it is the pages that count: rows that
+// lie far apart take one each, a hundred that follow each other share one.
 type steps struct {
+	pages int
 	rows  int
 	bytes int64
 }
 
 const (
-	stepRows  = 512
+	stepPages = 512
+	stepRows  = 8192
 	stepBytes = 1 << 20
 )
 
-// freeShare is how many free pages call for one more row in a transaction:
-// each transaction writes the list of them anew, which must not become most
-// of what is written.
+// freeShare is how many free pages call for one more page in a transaction:
+// each transaction sorts and writes the list of them anew, which must not
+// become most of the work.
 const freeShare = 128
 
 // grown gives steps that fit a file with so many free pages.
 func (s steps) grown(free int) steps {
-	if n := free / freeShare; n > s.rows {
-		s.bytes *= int64(n) / int64(s.rows)
-		s.rows = n
+	if n := free / freeShare; n > s.pages {
+		s.bytes *= int64(n) / int64(s.pages)
+		s.pages, s.rows = n, max(s.rows, n)
 	}
 	return s
 }
@@ -194,7 +202,7 @@ func (w *writing) most() steps {
 // small, in many that a journal makes one act if not. ErrStale: a snapshot
 // that is to be installed does not want to wait.
 func (w *writing) write() error {
-	if most := w.most(); w.rows.rows <= most.rows && w.rows.bytes <= most.bytes {
+	if most := w.most(); w.rows.rows <= min(most.pages, most.rows) && w.rows.bytes <= most.bytes {
 		return w.writeAtOnce()
 	}
 	j := &journal{incarnation: w.db.base.incarnation, state: w.state, meta: w.meta, rows: w.rows}
@@ -206,36 +214,31 @@ func (w *writing) write() error {
 
 func (w *writing) writeAtOnce() error {
 	_ = w.collect(func([]row) error { return nil }) // in one piece
-	w.mirror(w.batch)
-	return w.update(func(tx *bbolt.Tx) error {
-		if err := w.put(tx, w.batch); err != nil {
-			return err
-		}
-		if err := w.collectGarbage(tx, w.db.opt.GarbageBudget); err != nil {
+	w.db.mirror(w.batch)
+	err := w.update(func(tx *bbolt.Tx) error {
+		if _, err := w.put(tx, w.batch, noLimit); err != nil {
 			return err
 		}
 		return putMeta(tx, w.state, w.meta)
 	})
+	if err != nil {
+		return err
+	}
+	return w.stepGarbage()
 }
 
 // writeInSteps needs a journal on disk. It may be done again after a crash.
 func (w *writing) writeInSteps() error {
 	db := w.db
 	err := w.collect(func(rows []row) error {
-		started := time.Now()
-		if db.installing.Load() > 0 {
-			return ErrStale
-		}
-		w.mirror(rows)
-		err := w.update(func(tx *bbolt.Tx) error {
-			if err := w.put(tx, rows); err != nil {
+		for len(rows) > 0 {
+			n, err := w.step(rows)
+			if err != nil {
 				return err
 			}
-			return markWriting(tx, w.meta.Index)
-		})
-		db.crash("checkpoint-step")
-		db.pause(time.Since(started))
-		return err
+			rows = rows[n:]
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -257,8 +260,29 @@ func (w *writing) writeInSteps() error {
 	return db.removeJournal()
 }
 
-// collect calls fn with the rows in pieces of one transaction each; w.batch
-// is the last of them.
+// step writes the first of rows in a transaction, and tells how many.
+func (w *writing) step(rows []row) (n int, err error) {
+	started := time.Now()
+	if w.db.installing.Load() > 0 {
+		return 0, ErrStale
+	}
+	err = w.update(func(tx *bbolt.Tx) error {
+		if n, err = w.put(tx, rows, w.most().pages); err != nil {
+			return err
+		}
+		return markWriting(tx, w.meta.Index)
+	})
+	if err != nil {
+		return 0, err
+	}
+	w.db.mirror(rows[:n])
+	w.db.crash("checkpoint-step")
+	w.db.pause(time.Since(started))
+	return n, nil
+}
+
+// collect calls fn with the rows in pieces that fit into one transaction if
+// they share pages; w.batch is the last of them.
 func (w *writing) collect(fn func(rows []row) error) error {
 	var err error
 	w.batch, err = inSteps(w.rows, w.most, w.batch, fn)
@@ -285,65 +309,49 @@ func inSteps(rows *overlay, limit func() steps, memory []row, fn func(rows []row
 	return batch, err
 }
 
-func (w *writing) put(tx *bbolt.Tx, rows []row) error {
+const noLimit = math.MaxInt
+
+// put writes rows until the transaction changes about so many pages, and tells
+// how many it wrote. It looks at the pages after some rows only.
+func (w *writing) put(tx *bbolt.Tx, rows []row, pages int) (n int, err error) {
+	const some = 16
 	into := w.file.writer(tx, w.memory[:0])
-	for _, r := range rows {
-		if err := into.put(r.key, r.value); err != nil {
-			return err
+	for n < len(rows) {
+		if err := into.put(rows[n].key, rows[n].value); err != nil {
+			return n, err
+		}
+		if n++; n%some == 0 {
+			stats := tx.Stats()
+			if stats.GetNodeCount() >= int64(pages) {
+				break
+			}
 		}
 	}
 	w.memory = into.memory
-	return nil
-}
-
-// mirror writes rows to the copy that a compaction makes as well. If that
-// fails there will be no copy; the checkpoint goes on.
-func (w *writing) mirror(rows []row) {
-	c := w.db.copying
-	if c == nil {
-		return
-	}
-	if err := c.mirror(rows); err != nil {
-		w.db.opt.Logger.Warn("giving up to compact the data file", "err", err)
-		w.db.stopCopying()
-	}
+	return n, nil
 }
 
 // update runs one transaction of the data file.
-func (w *writing) update(fn func(tx *bbolt.Tx) error) (err error) {
-	done := w.db.watch("writing a checkpoint", w.db.opt.CommitTimeout)
-	defer done()
-	defer turnFault(&err)()
-	return w.file.bolt.Update(fn)
+func (w *writing) update(fn func(tx *bbolt.Tx) error) error {
+	return w.db.update("writing a checkpoint", fn)
 }
 
 // stepGarbage removes rows of deleted objects in transactions of their own:
-// nobody sees these rows, so that a crash in between does no harm.
+// nobody sees these rows, so that a crash in between does no harm. As many go
+// as were written: however busy a node is, there is never more garbage than
+// there was data.
 func (w *writing) stepGarbage() error {
-	for left := w.db.opt.GarbageBudget; left > 0; {
-		started, some := time.Now(), min(left, w.most().rows)
+	budget := w.db.opt.GarbageBudget
+	if budget <= 0 {
+		budget = w.rows.rows
+	}
+	for left := budget; left > 0; {
+		started, some := time.Now(), min(left, w.db.garbageMost())
 		left -= some
-		err := w.update(func(tx *bbolt.Tx) error { return w.collectGarbage(tx, some) })
-		if err != nil || !w.db.garbageLeft.Load() {
+		if err := w.db.removeGarbage(some); err != nil || !w.db.garbageLeft.Load() {
 			return err
 		}
 		w.db.pause(time.Since(started))
 	}
-	return nil
-}
-
-// collectGarbage does nothing during a compaction: the copy has the rows, and
-// may not yet have what names them.
-func (w *writing) collectGarbage(tx *bbolt.Tx, budget int) error {
-	if w.db.copying != nil {
-		return nil
-	}
-	rows := tx.Bucket(bucketRows)
-	removed, left, err := collectGarbage(rows, budget)
-	if err != nil {
-		return err
-	}
-	w.db.garbage.Add(uint64(removed))
-	w.db.garbageLeft.Store(left)
 	return nil
 }

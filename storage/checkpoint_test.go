@@ -244,7 +244,7 @@ func TestGarbageIsCollectedWithinItsBudget(t *testing.T) {
 	if got := dbContents(t, db); !maps.Equal(got, want) {
 		t.Errorf("%d rows, want %d: %q", len(got), len(want), got)
 	}
-	if s := db.Stats(); s.GarbageCollected != 24 || s.GarbageLeft {
+	if s := db.Stats(); s.GarbageCollected != 27 || s.GarbageLeft {
 		t.Errorf("stats %+v", s)
 	}
 }

@@ -19,6 +19,9 @@ var (
 const (
 	// compactShare of the data file must be free pages before it is compacted.
 	compactShare = 0.5
+	// compactAtOnce is the same while garbage is being removed: if possible it
+	// is not copied first.
+	compactAtOnce = 0.8
 	// compactRetry is how long one that failed is not tried again by itself.
 	compactRetry = 10 * time.Minute
 	// compactReserve is what a compaction leaves free on the disk.
@@ -45,7 +48,11 @@ func (db *DB) considerCompaction() {
 		return
 	}
 	used, free := db.fileUse()
-	if free < db.opt.CompactBytes || float64(free) < compactShare*float64(used+free) {
+	share := compactShare
+	if db.collecting && db.garbageLeft.Load() {
+		share = compactAtOnce
+	}
+	if free < db.opt.CompactBytes || float64(free) < share*float64(used+free) {
 		return
 	}
 	if !db.compaction.CompareAndSwap(false, true) {
@@ -198,4 +205,17 @@ func (db *DB) stopCopying() {
 		db.opt.Logger.Warn("removing a copy of the data file that is not needed", "err", err)
 	}
 	db.copying = nil
+}
+
+// mirror writes rows, in order, to the copy that a compaction makes as well as
+// to the data file. If that fails there will be no copy; what goes on goes on.
+// The caller holds disk.
+func (db *DB) mirror(rows []row) {
+	if db.copying == nil {
+		return
+	}
+	if err := db.copying.mirror(rows); err != nil {
+		db.opt.Logger.Warn("giving up to compact the data file", "err", err)
+		db.stopCopying()
+	}
 }

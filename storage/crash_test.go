@@ -170,6 +170,9 @@ func TestCrashPoints(t *testing.T) {
 	w.checkpoint("checkpoint-published") // few: one transaction
 	w.apply(7, "g"+id, "h")
 	w.checkpoint("checkpoint-published")
+	w.apply(8, append(many(100, 101, "again"), "g"+strings.Repeat("\x02", 8), "h")...)
+	w.checkpoint("checkpoint-published")
+	w.db.collect() // what no checkpoint had time for
 
 	steps := 0
 	w.db.opt.Crash = func(point string) {
@@ -184,7 +187,7 @@ func TestCrashPoints(t *testing.T) {
 	if steps < 10 {
 		t.Errorf("compacted in %d steps", steps)
 	}
-	w.apply(8, many(20, 80, "three")...)
+	w.apply(9, many(20, 80, "three")...)
 	w.checkpoint("journal-named")
 
 	sender := memDB(t)
@@ -192,7 +195,7 @@ func TestCrashPoints(t *testing.T) {
 	checkpoint(t, sender)
 	w.want[20] = dbContents(t, sender)
 	data := sendAll(t, sender)
-	w.apply(9, many(0, 20, "never written")...)
+	w.apply(10, many(0, 20, "never written")...)
 	w.db.opt.Crash = func(point string) {
 		if point == "file-renamed" {
 			w.expect = 20
@@ -214,7 +217,7 @@ func TestCrashPoints(t *testing.T) {
 		"frozen", "checkpoint-begins", "journal-half", "journal-written", "journal-named", "checkpoint-step",
 		"checkpoint-rows-written", "checkpoint-committed", "checkpoint-published",
 		"compaction-begins", "compaction-step", "compaction-sealed", "compaction-published",
-		"install-checked", "install-begins", "file-renamed", "install-published",
+		"garbage-step", "install-checked", "install-begins", "file-renamed", "install-published",
 	} {
 		if seen[point] == 0 {
 			t.Errorf("nothing passed point %q", point)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // Names in the data folder.
@@ -42,7 +44,8 @@ type Options struct {
 	// StreamStall ends an outgoing snapshot that nobody reads from. 0: 30 s.
 	StreamStall time.Duration
 	// GarbageBudget is how many rows of deleted objects one checkpoint
-	// removes. 0: 20 000.
+	// removes; what is left waits for the next. 0: as many as it writes, and a
+	// goroutine of the table removes the rest.
 	GarbageBudget int
 	// CommitTimeout is how long the disk may take for a checkpoint before
 	// that counts as a storage error. 0: 60 s.
@@ -71,6 +74,9 @@ type Options struct {
 
 	// steps bounds transactions. Tests make them small.
 	steps steps
+	// leastRun is how many rows make a run; fewer are set one by one. So an
+	// overlay does not get many runs. Tests make small ones.
+	leastRun int
 	// light leaves it to the system when to write the data file to disk, and
 	// lets it grow a little at a time. Tests use it that make many tables and
 	// end no machine.
@@ -82,9 +88,10 @@ func (o Options) withDefaults() Options {
 	o.ReaderLifetime = orDefault(o.ReaderLifetime, 30*time.Second)
 	o.StreamStall = orDefault(o.StreamStall, 30*time.Second)
 	o.CommitTimeout = orDefault(o.CommitTimeout, 60*time.Second)
-	o.GarbageBudget = orDefault(o.GarbageBudget, 20_000)
+	o.steps.pages = orDefault(o.steps.pages, stepPages)
 	o.steps.rows = orDefault(o.steps.rows, stepRows)
 	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
+	o.leastRun = orDefault(o.leastRun, leastRun)
 	o.OverlayBudget = orDefault(o.OverlayBudget, 64<<20)
 	o.CompactRate = orDefault(o.CompactRate, 32<<20)
 	if o.CompactBytes == 0 {
@@ -133,8 +140,9 @@ type DB struct {
 	// disk serialises what writes the data file. It is taken before mu, and
 	// held for as long as a checkpoint takes.
 	disk         sync.Mutex
-	copying      *rowCopy     // by a compaction; nil: none. This and the next two are guarded by disk
-	closing      bool         // no compaction begins any more
+	copying      *rowCopy     // by a compaction; nil: none. This and the next three are guarded by disk
+	collecting   bool         // a goroutine removes garbage
+	closing      bool         // nothing of this begins any more
 	compactAfter time.Time    // … by itself before that
 	hasty        atomic.Int32 // how many wait for disk who should not wait long
 	installing   atomic.Int32 // … to install a snapshot
@@ -157,6 +165,15 @@ type DB struct {
 	// ctx ends with the DB, and the outgoing streams with it.
 	ctx    context.Context
 	cancel context.CancelFunc
+}
+
+// update runs one transaction of the data file, which the caller says the
+// purpose of.
+func (db *DB) update(what string, fn func(tx *bbolt.Tx) error) (err error) {
+	done := db.watch(what, db.opt.CommitTimeout)
+	defer done()
+	defer turnFault(&err)()
+	return db.file.bolt.Update(fn)
 }
 
 // saved is what a restart would find.
@@ -229,6 +246,9 @@ func (db *DB) start(b *base, j *journal) {
 	db.saved = saved{b.state, b.meta}
 	if j == nil {
 		db.settle()
+		db.disk.Lock()
+		defer db.disk.Unlock()
+		db.considerGarbage()
 		return
 	}
 	// A checkpoint was being written when the process ended. It is complete:
@@ -370,7 +390,7 @@ type Stats struct {
 	Checkpoints      uint64        // written since the start
 	LastCheckpoint   time.Duration // time that the last one took
 	GarbageCollected uint64        // rows of deleted objects removed since the start
-	GarbageLeft      bool          // the last checkpoint had no time for all of them
+	GarbageLeft      bool          // there are more of them
 	Epoch            uint64        // snapshots installed since the start
 	Checkpointing    bool          // a checkpoint is being written
 	Compacting       bool          // the data file is being compacted

@@ -235,6 +235,7 @@ func (db *DB) Install(in *Incoming) error {
 	}
 	in.f = nil
 	db.replace(f, b)
+	db.considerGarbage()
 	db.crash("install-published")
 	return nil
 }

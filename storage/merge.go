@@ -14,7 +14,7 @@ import (
 // All cursors stand at their next row, except that those in used stand at the
 // row that was given last.
 type merge struct {
-	layers [3]cursor // active, frozen, data file
+	layers [5]cursor // active and its runs, frozen and its runs, data file
 	n      int
 	used   uint8 // bit i: layers[i] gave, or hid, the present row
 	fromDB bool  // the present row belongs to the data file
@@ -27,6 +27,7 @@ type cursor struct {
 	ok         bool
 	key, value []byte
 	file       *fileCursor // nil: an overlay
+	runs       *runCursor  // nil: no runs
 	overlay    *overlay
 	shelf      int              // of the overlay, that the cursor is in
 	tree       btree.IterG[row] // of that shelf
@@ -54,7 +55,7 @@ func (m *merge) release() {
 	for i := range m.n {
 		c := &m.layers[i]
 		c.tree.Release()
-		c.key, c.value, c.file, c.overlay, c.ok = nil, nil, nil, nil, false
+		c.key, c.value, c.file, c.runs, c.overlay, c.ok = nil, nil, nil, nil, nil, false
 	}
 	m.n, m.key, m.value = 0, nil, nil
 	merges.Put(m)
@@ -67,6 +68,10 @@ func (m *merge) addOverlay(o *overlay) {
 	}
 	m.layers[m.n].overlay = o
 	m.n++
+	if len(o.runs) > 0 {
+		m.layers[m.n].runs = &runCursor{runs: o.runs}
+		m.n++
+	}
 }
 
 // first moves to the first row at or after from.
@@ -154,6 +159,11 @@ func (c *cursor) seek(from []byte) {
 		c.at(c.file.Seek(from))
 		return
 	}
+	if c.runs != nil {
+		c.runs.seek(from)
+		c.atRun()
+		return
+	}
 	first := 0
 	if len(from) > 0 {
 		first = int(from[0])
@@ -177,6 +187,11 @@ func (c *cursor) seekBefore(to []byte) {
 		}
 		return
 	}
+	if c.runs != nil {
+		c.runs.seekBefore(to)
+		c.atRun()
+		return
+	}
 	last := len(c.overlay.shelves) - 1
 	if len(to) > 0 {
 		last = int(to[0])
@@ -195,6 +210,9 @@ func (c *cursor) next() {
 	switch {
 	case c.file != nil:
 		c.at(c.file.Next())
+	case c.runs != nil:
+		c.runs.next()
+		c.atRun()
 	case c.tree.Next():
 		c.atTree()
 	default:
@@ -206,6 +224,9 @@ func (c *cursor) prev() {
 	switch {
 	case c.file != nil:
 		c.at(c.file.Prev())
+	case c.runs != nil:
+		c.runs.prev()
+		c.atRun()
 	case c.tree.Prev():
 		c.atTree()
 	default:
@@ -258,4 +279,11 @@ func (c *cursor) at(key, value []byte) {
 func (c *cursor) atTree() {
 	r := c.tree.Item()
 	c.key, c.value, c.ok = r.key, r.value, true
+}
+
+func (c *cursor) atRun() {
+	if c.ok = c.runs.ok(); c.ok {
+		r := c.runs.item()
+		c.key, c.value = r.Key, r.Value
+	}
 }

@@ -105,6 +105,7 @@ type machine struct {
 	crashMu    sync.Mutex // points are passed by goroutines of the table, too
 	crashIn    int        // crash at the so-manieth point from now
 	crashed    string     // the folder then
+	objects    int        // that had a run
 	keyOf      *rapid.Generator[string]
 	valueOf    *rapid.Generator[string]
 	boundaryOf *rapid.Generator[string]
@@ -115,15 +116,27 @@ func modelKey(n int) string {
 	return string("acf\xff"[n%4]) + "one-beginning"[:n%7*2] + fmt.Sprintf("%02d", n)[n%2:]
 }
 
+// runKey gives keys of objects that are written in runs, on shelves that others
+// are on, too.
+func runKey(object, n int) string {
+	return fmt.Sprintf("%c%08d%d", "cf"[object%2], object, n)
+}
+
 func newMachine(tb testing.TB, t *rapid.T) *machine {
 	dir := memDir(tb)
 	m := &machine{
 		t: tb, dir: dir, rows: map[string]string{}, durable: map[string]string{},
 		// Few keys, so that layers hide one another.
-		keyOf:      rapid.Map(rapid.IntRange(0, 40), modelKey),
-		valueOf:    rapid.StringN(0, 8, 40),
-		boundaryOf: rapid.Map(rapid.IntRange(0, 84), func(n int) string { return modelKey(n/2) + "\x00"[:n%2] }),
+		valueOf: rapid.StringN(0, 8, 40),
 	}
+	key := func(n int) string {
+		if n > 40 {
+			return runKey(max(m.objects-n%3, 0), n%8)
+		}
+		return modelKey(n)
+	}
+	m.keyOf = rapid.Map(rapid.IntRange(0, 60), key)
+	m.boundaryOf = rapid.Map(rapid.IntRange(0, 124), func(n int) string { return key(n/2) + "\x00"[:n%2] })
 	m.reopen(t)
 	return m
 }
@@ -135,6 +148,7 @@ func (m *machine) reopen(t *rapid.T) {
 		Crash: m.point,
 	}
 	// Few rows at a time, so that most checkpoints take many transactions.
+	opt.leastRun = 2
 	opt.steps.rows = rapid.IntRange(1, 20).Draw(t, "rows in a transaction")
 	db, err := Open(m.dir, opt)
 	if err != nil {
@@ -196,7 +210,7 @@ func (m *machine) Batch(t *rapid.T) {
 	var marks []Mark
 	var saved []map[string]string
 	for range rapid.IntRange(0, 30).Draw(t, "changes") {
-		switch k := m.keyOf.Draw(t, "key"); rapid.IntRange(0, 9).Draw(t, "what") {
+		switch k := m.keyOf.Draw(t, "key"); rapid.IntRange(0, 10).Draw(t, "what") {
 		case 0, 1, 2, 3, 4:
 			v := m.valueOf.Draw(t, "value")
 			b.Set([]byte(k), []byte(v))
@@ -207,6 +221,17 @@ func (m *machine) Batch(t *rapid.T) {
 		case 8:
 			marks, saved = append(marks, b.Mark()), append(saved, maps.Clone(rows))
 		case 9:
+			m.objects++
+			var run []Row
+			for i := range 8 {
+				if rapid.Bool().Draw(t, "in the run") {
+					k, v := runKey(m.objects, i), m.valueOf.Draw(t, "value")
+					run = append(run, Row{[]byte(k), []byte(v)})
+					rows[k] = v
+				}
+			}
+			b.SetRun(run)
+		case 10:
 			if n := len(marks) - 1; n >= 0 {
 				b.RollbackTo(marks[n])
 				rows = saved[n]

@@ -32,6 +32,7 @@ func lessRow(a, b row) bool { return bytes.Compare(a.key, b.key) < 0 }
 type overlay struct {
 	shelves [256]*shelf       // by first byte of the key
 	index   map[string][]byte // key → value, nil for a tombstone; nil map: none
+	runs    runs              // below both
 	rows    int
 	bytes   int64 // memory of the rows
 	log     int64 // bytes of the log entries the rows came from, which they pin
@@ -58,7 +59,7 @@ func (o *overlay) next() *overlay {
 // constant time but makes the next writes to o copy the nodes they touch. It
 // must not run at the same time as any other use of o.
 func (o *overlay) copy() *overlay {
-	c := &overlay{rows: o.rows, bytes: o.bytes, log: o.log}
+	c := &overlay{runs: o.runs, rows: o.rows, bytes: o.bytes, log: o.log}
 	for i, s := range o.shelves {
 		if s != nil {
 			c.shelves[i] = s.copy()
@@ -69,6 +70,23 @@ func (o *overlay) copy() *overlay {
 
 // get gives a row's value, nil if it is a tombstone.
 func (o *overlay) get(key []byte) (value []byte, ok bool) {
+	if value, ok = o.above(key); !ok && len(o.runs) > 0 {
+		value, ok = o.runs.get(key)
+	}
+	return value, ok
+}
+
+// inRun says whether there is a row below the shelves.
+func (o *overlay) inRun(key []byte) bool {
+	if len(o.runs) == 0 {
+		return false
+	}
+	_, ok := o.runs.get(key)
+	return ok
+}
+
+// above is get, but for what is in runs.
+func (o *overlay) above(key []byte) (value []byte, ok bool) {
 	if o.index != nil {
 		value, ok = o.index[string(key)]
 		return value, ok
@@ -79,9 +97,10 @@ func (o *overlay) get(key []byte) (value []byte, ok bool) {
 	return nil, false
 }
 
-// set puts a row or a tombstone and gives the value that it replaced.
+// set puts a row or a tombstone and gives the value that it replaced, unless
+// that is in a run.
 func (o *overlay) set(r row) (former []byte, replaced bool) {
-	former, replaced = o.get(r.key)
+	former, replaced = o.above(r.key)
 	if o.index != nil {
 		// A map keeps the key it is given last, as the shelf does: a former
 		// one would keep its log entry alive.
@@ -92,16 +111,18 @@ func (o *overlay) set(r row) (former []byte, replaced bool) {
 	if replaced {
 		o.bytes -= row{r.key, former}.size()
 	} else {
-		o.rows++
-		s.rows++
+		if s.rows++; !o.inRun(r.key) {
+			o.rows++
+		}
 	}
 	s.put(change{row: r})
 	return former, replaced
 }
 
-// forget removes a row as if it had never been set.
+// forget removes a row as if it had never been set. One of a run comes to
+// light again.
 func (o *overlay) forget(key []byte) {
-	former, ok := o.get(key)
+	former, ok := o.above(key)
 	if !ok {
 		return
 	}
@@ -110,7 +131,9 @@ func (o *overlay) forget(key []byte) {
 	s.put(change{row: row{key: key}, forget: true})
 	s.rows--
 	o.bytes -= row{key, former}.size()
-	o.rows--
+	if !o.inRun(key) {
+		o.rows--
+	}
 }
 
 // shelf gives the shelf that a key belongs on.
@@ -125,6 +148,30 @@ func (o *overlay) shelf(key []byte) *shelf {
 
 // each calls fn for all rows in order until it returns false.
 func (o *overlay) each(fn func(r row) bool) {
+	below, more := runCursor{runs: o.runs}, true
+	o.eachAbove(func(r row) bool {
+		for below.ok() && more {
+			w := below.item()
+			order := bytes.Compare(w.Key, r.key)
+			if order > 0 {
+				break
+			}
+			if order < 0 {
+				more = fn(row{w.Key, w.Value})
+			}
+			below.next()
+		}
+		more = more && fn(r)
+		return more
+	})
+	for ; below.ok() && more; below.next() {
+		w := below.item()
+		more = fn(row{w.Key, w.Value})
+	}
+}
+
+// eachAbove is each, but for what is in runs.
+func (o *overlay) eachAbove(fn func(r row) bool) {
 	more := true
 	for _, s := range o.shelves {
 		if s != nil && more {

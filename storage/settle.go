@@ -36,6 +36,7 @@ func (db *DB) finish(j *journal) {
 	db.opt.Logger.Info("finished the checkpoint that was under way when the process ended",
 		"index", j.meta.Index, "rows", j.rows.rows, "took", time.Since(started))
 	db.settle()
+	db.considerGarbage()
 }
 
 // settle says that the data file holds a whole checkpoint.

@@ -31,6 +31,13 @@ type Writer interface {
 	Reader
 	Set(key, value []byte)
 	Delete(key []byte)
+	// SetRun sets many rows at little cost. They come in ascending order, and
+	// their keys begin with a byte and an object's id of 8 bytes, of which there
+	// is no row and never was one.
+	SetRun(rows []Row)
+	// Look is Ascend, but what fn gets dies with the batch. It is for who makes
+	// other rows of what there is.
+	Look(from, to []byte, fn func(key, value []byte) bool)
 	// SetRoom changes one of the Rooms. It is undone and kept with the rows.
 	SetRoom(slot int, r Room)
 }

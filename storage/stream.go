@@ -31,7 +31,8 @@ const streamChunk = 256 << 10
 // Stream is the last checkpoint as a stream of exactly Size bytes. It sees
 // one instant whatever is written meanwhile. It must be closed.
 type Stream struct {
-	base     *base
+	base     *base // of which only meta and state are read after the end
+	size     int64
 	pipe     *io.PipeReader
 	done     chan struct{} // closed when the writing side has ended
 	limit    *rate.Limiter // nil: none
@@ -59,7 +60,7 @@ func (db *DB) OpenStream() (*Stream, error) {
 	db.mu.RUnlock()
 
 	r, w := io.Pipe()
-	s := &Stream{base: b, pipe: r, done: make(chan struct{}), patience: db.opt.StreamStall}
+	s := &Stream{base: b, size: b.size(), pipe: r, done: make(chan struct{}), patience: db.opt.StreamStall}
 	s.ctx, s.cancel = context.WithCancel(db.ctx)
 	if n := db.opt.StreamRate; n > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(n), max(n/4, streamChunk))
@@ -101,7 +102,7 @@ func (s *Stream) Meta() Meta { return s.base.meta }
 func (s *Stream) State() State { return s.base.state }
 
 // Size is the length of the stream in bytes.
-func (s *Stream) Size() int64 { return s.base.size() }
+func (s *Stream) Size() int64 { return s.size }
 
 // SnapshotSize is the Size that a Stream opened now would have.
 func (db *DB) SnapshotSize() int64 {

@@ -28,6 +28,10 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PARLOR_BALLAST", "0") // nobody's disk is to fill up
+			return nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"ports": func(ts *testscript.TestScript, neg bool, args []string) { scriptPorts(t, ts, args) },
 			"token": scriptToken,

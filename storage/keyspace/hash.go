@@ -109,6 +109,16 @@ func (t *Tx) hsetAll(key []byte, pairs [][]byte, at int64) (created int64, err e
 		return 0, err
 	}
 	o.typ = Hash
+	if at <= 0 {
+		done, err := t.layPairs(o, pairs)
+		if err != nil {
+			return 0, err
+		}
+		if done {
+			t.save(o)
+			return o.count, nil
+		}
+	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		isNew, err := t.hset(o, pairs[i], pairs[i+1], at)
 		if err != nil {

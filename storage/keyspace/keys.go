@@ -93,18 +93,15 @@ func (t *Tx) Copy(from []byte, db uint8, to []byte) error {
 }
 
 func (t *Tx) copyRows(from, to *object) {
-	type row struct{ key, value []byte }
 	for _, first := range rowsOf(from.typ) {
 		prefix := appendID(nil, first, from.id)
-		var rows []row
-		t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
-			key := append(appendID(make([]byte, 0, len(k)), first, to.id), k[9:]...)
-			rows = append(rows, row{key, bytes.Clone(v)})
+		m := t.maker(to, int(from.count))
+		t.look(prefix, after(prefix), func(k, v []byte) bool {
+			t.buf = append(appendID(t.buf[:0], first, to.id), k[len(prefix):]...)
+			m.add(t.buf, v)
 			return true
 		})
-		for _, r := range rows {
-			t.putRow(to, r.key, nil, false, r.value)
-		}
+		m.lay()
 	}
 }
 

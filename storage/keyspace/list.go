@@ -104,6 +104,9 @@ func (t *Tx) layList(o *object, elements [][]byte) error {
 		o.count = int64(len(elements))
 		return nil
 	}
+	if done, err := t.layElements(o, elements); done || err != nil {
+		return err
+	}
 	if err := t.apartAs(o); err != nil {
 		return err
 	}
@@ -171,12 +174,12 @@ func (t *Tx) lwalk(o *object, from, n int64, reverse bool, fn func(element []byt
 	if reverse {
 		t.rows.Descend(a, b, visit)
 	} else {
-		t.rows.Ascend(a, b, visit)
+		t.ascend(a, b, visit)
 	}
 }
 
 // keep leaves n elements from an offset on and saves the list, in time
-// proportional to what goes or what stays, whichever is less.
+// proportional to what goes, or to what stays if that is not much more.
 func (t *Tx) keep(o *object, from, n int64) error {
 	switch gone := o.count - n; {
 	case gone == 0:
@@ -188,8 +191,10 @@ func (t *Tx) keep(o *object, from, n int64) error {
 		if err := t.layList(o, o.elements()[from:from+n]); err != nil {
 			return err
 		}
-	case n < gone:
+	case n < 2*gone:
+		done := t.Borrow()
 		stay := t.slice(o, from, n)
+		done()
 		t.discard(o)
 		o.forgetRows()
 		if err := t.layList(o, stay); err != nil {
@@ -215,6 +220,7 @@ func (o *object) forgetRows() {
 }
 
 func (t *Tx) dropRange(o *object, from, n int64) {
+	defer t.Borrow()()
 	for i, e := range t.slice(o, from, n) {
 		t.buf = listRow(t.buf[:0], o.id, o.firstRow+uint64(from)+uint64(i))
 		t.dropRow(o, t.buf, e)

@@ -35,6 +35,41 @@ type object struct {
 	storedGone   int64
 	storedWake   int64
 	storedID     uint64
+	storedCount  int64 // what the meta row has of count
+}
+
+// objects are those that one entry's commands have to do with. They lie side by
+// side, and their memory is used again for the next entry.
+type objects struct {
+	pieces [][]object // all of objectsAtOnce
+	n      int
+}
+
+const (
+	objectsAtOnce = 64
+	// manyObjects is how many an entry may have without giving up memory.
+	manyObjects = 2048
+)
+
+// add gives an empty object.
+func (l *objects) add() *object {
+	piece, i := l.n/objectsAtOnce, l.n%objectsAtOnce
+	if piece == len(l.pieces) {
+		l.pieces = append(l.pieces, make([]object, objectsAtOnce))
+	}
+	l.n++
+	return &l.pieces[piece][i]
+}
+
+// forget empties the list.
+func (l *objects) forget() {
+	for i := 0; i*objectsAtOnce < l.n; i++ {
+		clear(l.pieces[i])
+	}
+	l.n = 0
+	if len(l.pieces)*objectsAtOnce > manyObjects {
+		l.pieces = nil
+	}
 }
 
 // streamMeta is what a stream knows beyond its rows.
@@ -62,7 +97,7 @@ func (o *object) key() []byte { return o.row[o.head:] }
 // takePlace makes the object one at the key of dst, not stored there yet.
 func (o *object) takePlace(dst *object) {
 	o.row, o.head, o.slot = dst.row, dst.head, dst.slot
-	o.stored, o.storedExpire, o.storedGone, o.storedWake, o.storedID = nil, 0, 0, 0, 0
+	o.stored, o.storedExpire, o.storedGone, o.storedWake, o.storedID, o.storedCount = nil, 0, 0, 0, 0, 0
 }
 
 // small says whether elements in this shape are kept in the meta row.
@@ -70,17 +105,23 @@ func small(count int64, size int) bool { return count <= 64 && size <= 2048 }
 
 // encode gives the value of the meta row.
 func (o *object) encode() []byte {
-	b := make([]byte, 0, 3+8+8+timingSize+8+8+16+streamMetaSize+len(o.body))
 	var flags byte
+	size := 3 + 8
 	if o.expire != 0 {
 		flags |= flagExpire
-	}
-	if o.apart {
-		flags |= flagApart
+		size += 8
 	}
 	if o.timed != 0 {
 		flags |= flagTimed
+		size += timingSize
 	}
+	if o.apart {
+		flags |= flagApart
+		size += 8 + 8 + 16 + streamMetaSize
+	} else {
+		size += 1 + len(o.body)
+	}
+	b := make([]byte, 0, size)
 	b = append(b, metaVersion, byte(o.typ), flags)
 	be := binary.BigEndian
 	b = be.AppendUint64(b, o.rev)
@@ -193,6 +234,13 @@ func (t *Tx) save(o *object) {
 
 func (t *Tx) store(o *object) {
 	value := o.encode()
+	if t.recording {
+		what := Changed
+		if o.stored == nil {
+			what = Made
+		}
+		t.record(what, o, o.count)
+	}
 	r := t.rows.Room(o.slot)
 	if o.stored == nil {
 		r.Keys++
@@ -242,7 +290,7 @@ func (t *Tx) indexTimes(o *object, r *storage.Room) {
 
 // noteIndexes notes what the indexes have of the object.
 func (o *object) noteIndexes() {
-	o.storedExpire, o.storedGone, o.storedWake, o.storedID = o.expire, o.gone(), o.wake(), o.rowsID()
+	o.storedExpire, o.storedGone, o.storedWake, o.storedID, o.storedCount = o.expire, o.gone(), o.wake(), o.rowsID(), o.count
 }
 
 // rowsID is what the object's own rows are named after, 0: it has none.
@@ -265,6 +313,13 @@ func (o *object) owned() []byte {
 // remove takes the object away in constant time. Its rows become garbage.
 func (t *Tx) remove(o *object) {
 	if o.stored != nil {
+		if t.recording {
+			what := Removed
+			if t.expired(o) {
+				what = Expired
+			}
+			t.record(what, o, 0)
+		}
 		r := t.rows.Room(o.slot)
 		r.Keys--
 		if o.storedExpire != 0 {

@@ -131,6 +131,9 @@ func placeHash(slot int, r storage.Room) storage.Hash {
 func (t *Tx) forgetObjects() {
 	clear(t.cache)
 	t.touch([]byte(Everything))
+	if t.recording {
+		t.changes = append(t.changes, Change{What: Replaced})
+	}
 }
 
 // Flush removes all keys of the database but those of the domain, in constant

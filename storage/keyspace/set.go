@@ -25,8 +25,12 @@ func (t *Tx) SAddAll(key []byte, members [][]byte) (added int64, err error) {
 	}
 	o.typ = Set
 	before := o.count
-	for _, m := range members {
-		if err := t.sadd(o, m); err != nil {
+	done, err := t.layMembers(o, members)
+	if err != nil {
+		return 0, err
+	}
+	for i := 0; i < len(members) && !done; i++ {
+		if err := t.sadd(o, members[i]); err != nil {
 			return 0, err
 		}
 	}
@@ -112,9 +116,9 @@ func (t *Tx) keepMembers(o *object, gone [][]byte) (removed int64, err error) {
 	doomed := setOf(gone)
 	var stay [][]byte
 	prefix := appendID(nil, rowSet, o.id)
-	t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
+	t.look(prefix, after(prefix), func(k, _ []byte) bool {
 		if _, is := doomed[string(k[elementHead:])]; !is {
-			stay = append(stay, bytes.Clone(k[elementHead:]))
+			stay = append(stay, k[elementHead:])
 		}
 		return true
 	})
@@ -124,10 +128,12 @@ func (t *Tx) keepMembers(o *object, gone [][]byte) (removed int64, err error) {
 	}
 	t.discard(o)
 	o.forgetRows()
-	for _, m := range stay {
-		if err := t.sadd(o, m); err != nil {
-			return 0, err
-		}
+	done, err := t.layMembers(o, stay)
+	for i := 0; i < len(stay) && !done && err == nil; i++ {
+		err = t.sadd(o, stay[i])
+	}
+	if err != nil {
+		return 0, err
 	}
 	t.save(o)
 	return removed, nil
@@ -188,7 +194,7 @@ func (t *Tx) SEach(key []byte, fn func(member []byte) bool) error {
 		return nil
 	}
 	prefix := appendID(nil, rowSet, o.id)
-	t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool { return fn(k[elementHead:]) })
+	t.ascend(prefix, after(prefix), func(k, _ []byte) bool { return fn(k[elementHead:]) })
 	return nil
 }
 

@@ -253,7 +253,7 @@ func (t *Tx) xwalk(o *object, from, to StreamID, reverse bool, fn func(id Stream
 	if reverse {
 		t.rows.Descend(start, end, visit)
 	} else {
-		t.rows.Ascend(start, end, visit)
+		t.ascend(start, end, visit)
 	}
 }
 
@@ -323,6 +323,7 @@ func (t *Tx) xtrim(key []byte, limit int, doomed func(id StreamID, left int64) b
 	if err != nil || o.typ == None || o.count == 0 {
 		return 0, err
 	}
+	defer t.Borrow()()
 	type row struct{ key, value []byte }
 	var rows []row
 	all := o.count
@@ -331,7 +332,7 @@ func (t *Tx) xtrim(key []byte, limit int, doomed func(id StreamID, left int64) b
 			return false
 		}
 		removed++
-		if removed > 100 && all-removed < removed && o.groups == 0 {
+		if removed > 100 && all-removed < 2*removed && o.groups == 0 {
 			rows = nil // most go: what stays is made anew
 		} else {
 			rows = append(rows, row{entryRow(nil, o.id, id), v})
@@ -376,11 +377,14 @@ func (t *Tx) keepEntries(o *object, n int64) error {
 		return err
 	}
 	o.count, o.first = n, StreamID{}
+	m := t.maker(o, len(stay))
 	for i := len(stay) - 1; i >= 0; i-- {
 		if o.first == (StreamID{}) {
 			o.first = stay[i].id
 		}
-		t.putRow(o, entryRow(nil, o.id, stay[i].id), nil, false, stay[i].value)
+		t.buf = entryRow(t.buf[:0], o.id, stay[i].id)
+		m.add(t.buf, stay[i].value)
 	}
+	m.lay()
 	return nil
 }

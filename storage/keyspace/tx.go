@@ -80,7 +80,8 @@ func (t Type) String() string {
 // Tx is one command's window onto the keys, at one instant. A read-only Tx
 // panics when written to. It is not safe for concurrent use.
 //
-// Byte slices that a Tx returns die with it and must not be modified. Keys,
+// Byte slices that a Tx returns die with it, those of one that writes live on
+// unless they are borrowed (see Borrow), and must not be modified. Keys,
 // fields, members and values passed to it may be kept by it and must not be
 // modified afterwards. A function passed to one of the Each methods must not
 // write to the Tx.
@@ -97,9 +98,15 @@ type Tx struct {
 
 	objects uint64             // objects named by this Tx so far
 	cache   map[string]*object // writers: by meta row, as stored
+	made    objects            // writers: those in cache
 	last    *object            // readers: the object read last
 	touched []string
-	buf     []byte // for row keys that are only looked up
+
+	borrowed bool   // see Borrow
+	buf      []byte // for row keys that are only looked up
+
+	recording bool
+	changes   []Change
 }
 
 // NewReader makes a read-only window; now is in ms since 1970.
@@ -112,7 +119,21 @@ func NewReader(rows storage.Reader, now int64) *Tx {
 // hash is kept up to date with every change. After a rollback of the rows the
 // caller restores *hash and calls Reset.
 func NewWriter(rows storage.Writer, now int64, index uint64, hash *storage.Hash) *Tx {
-	return &Tx{rows: rows, w: rows, now: now, index: index, hash: hash, cache: map[string]*object{}}
+	t := &Tx{}
+	t.Renew(rows, now, index, hash)
+	return t
+}
+
+// Renew makes t, the zero Tx or a writer whose entry is done, the window of
+// another entry's commands, as NewWriter would, and uses its memory again.
+func (t *Tx) Renew(rows storage.Writer, now int64, index uint64, hash *storage.Hash) {
+	cache, made := t.cache, t.made
+	if cache == nil || len(cache) > manyObjects { // clearing one that has grown would take time for ever
+		cache = map[string]*object{}
+	}
+	clear(cache)
+	made.forget()
+	*t = Tx{rows: rows, w: rows, now: now, index: index, hash: hash, cache: cache, made: made, buf: t.buf[:0]}
 }
 
 // Reset forgets what the Tx remembers of rows that were rolled back. Names of
@@ -170,7 +191,13 @@ func (t *Tx) loadIn(slot int, key []byte) *object {
 	} else if o, ok := t.cache[string(t.buf)]; ok {
 		return o
 	}
-	o := &object{row: bytes.Clone(t.buf), slot: slot, head: head}
+	var o *object
+	if t.w == nil {
+		o = &object{}
+	} else {
+		o = t.made.add()
+	}
+	o.row, o.slot, o.head = bytes.Clone(t.buf), slot, head
 	if value, ok := t.rows.Get(o.row); ok {
 		if err := o.decode(value); err != nil {
 			panic("keyspace: " + err.Error()) // the table is damaged: nothing may be built on it

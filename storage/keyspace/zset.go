@@ -50,16 +50,10 @@ func (t *Tx) ZAddAll(key []byte, members []Scored) (added int64, err error) {
 		return 0, err
 	}
 	o.typ = ZSet
-	before, changed := o.count, false
-	for _, m := range members {
-		if m.Score == 0 {
-			m.Score = 0 // not -0
-		}
-		c, err := t.zadd(o, m)
-		if err != nil {
-			return 0, err
-		}
-		changed = changed || c
+	before := o.count
+	changed, err := t.putScored(o, members)
+	if err != nil {
+		return 0, err
 	}
 	if changed {
 		t.save(o)
@@ -68,6 +62,22 @@ func (t *Tx) ZAddAll(key []byte, members []Scored) (added int64, err error) {
 		t.touch(key)
 	}
 	return o.count - before, nil
+}
+
+// putScored sets the scores of members without saving the sorted set.
+func (t *Tx) putScored(o *object, members []Scored) (changed bool, err error) {
+	if done, err := t.layScored(o, members); done || err != nil {
+		return done, err
+	}
+	for _, m := range members {
+		m.Score = unsigned(m.Score) // not -0
+		c, err := t.zadd(o, m)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || c
+	}
+	return changed, nil
 }
 
 func (t *Tx) zadd(o *object, m Scored) (changed bool, err error) {
@@ -185,27 +195,69 @@ func (t *Tx) ZRemAll(key []byte, members [][]byte) (removed int64, err error) {
 func (t *Tx) keepScored(o *object, gone [][]byte) (removed int64, err error) {
 	doomed := setOf(gone)
 	var stay []Scored
-	prefix := append(appendID(nil, rowZSet, o.id), '1')
-	t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
-		if _, is := doomed[string(k[scoreHead:])]; !is {
-			stay = append(stay, Scored{bytes.Clone(k[scoreHead:]), readScore(k[scoreHead-8:])})
+	defer t.Borrow()()
+	t.zrows(o, nil, nil, false, func(m []byte, score float64) bool {
+		if _, is := doomed[string(m)]; !is {
+			stay = append(stay, Scored{m, score})
 		}
 		return true
 	})
-	removed = o.count - int64(len(stay))
-	if removed == 0 {
+	if int64(len(stay)) == o.count {
 		return 0, nil
 	}
+	return t.leaveScored(o, stay)
+}
+
+// leaveScored makes a large sorted set anew of those members that stay.
+func (t *Tx) leaveScored(o *object, stay []Scored) (removed int64, err error) {
+	removed = o.count - int64(len(stay))
 	t.discard(o)
 	o.forgetRows()
-	for _, m := range stay {
-		if _, err := t.zadd(o, m); err != nil {
-			return 0, err
-		}
+	if _, err := t.putScored(o, stay); err != nil {
+		return 0, err
 	}
 	t.save(o)
 	return removed, nil
 }
+
+// ZRemNeighbours removes members that follow each other in the order of the
+// sorted set, or against it, as a walk has given them, and says how many.
+func (t *Tx) ZRemNeighbours(key []byte, members []Scored) (removed int64, err error) {
+	o, err := t.write(key, ZSet)
+	if err != nil || o.typ == None || len(members) == 0 {
+		return 0, err
+	}
+	first, last := members[0], members[len(members)-1]
+	if last.before(first) {
+		first, last = last, first
+	}
+	if o.most(len(members)) {
+		stay := make([]Scored, 0, int(o.count)-len(members))
+		keep := func(m []byte, score float64) bool { stay = append(stay, Scored{m, score}); return true }
+		defer t.Borrow()()
+		t.zrows(o, nil, first.place(), false, keep)
+		t.zrows(o, append(last.place(), 0), nil, false, keep)
+		return t.leaveScored(o, stay)
+	}
+	var score [8]byte
+	for _, m := range members {
+		if !o.apart {
+			t.zrem(o, m.Member)
+			continue
+		}
+		t.buf = memberRow(t.buf[:0], o.id, m.Member)
+		t.dropRow(o, t.buf, appendScore(score[:0], m.Score))
+		t.buf = scoreRow(t.buf[:0], o.id, m.Score, m.Member)
+		t.dropRow(o, t.buf, nil)
+		o.count--
+	}
+	t.unspillZSet(o)
+	t.save(o)
+	return int64(len(members)), nil
+}
+
+// place is where a member stands in the order.
+func (s Scored) place() []byte { return append(appendScore(nil, s.Score), s.Member...) }
 
 func (t *Tx) zrem(o *object, member []byte) bool {
 	if !o.apart {
@@ -333,6 +385,12 @@ func (t *Tx) zwalk(key, from, to []byte, reverse bool, fn func(member []byte, sc
 		walkBody(o.body, from, to, reverse, fn)
 		return nil
 	}
+	t.zrows(o, from, to, reverse, fn)
+	return nil
+}
+
+// zrows is zwalk for a large sorted set.
+func (t *Tx) zrows(o *object, from, to []byte, reverse bool, fn func(member []byte, score float64) bool) {
 	prefix := append(appendID(nil, rowZSet, o.id), '1')
 	end := after(prefix)
 	if to != nil {
@@ -340,15 +398,14 @@ func (t *Tx) zwalk(key, from, to []byte, reverse bool, fn func(member []byte, sc
 	}
 	start := append(prefix[:len(prefix):len(prefix)], from...)
 	if bytes.Compare(start, end) >= 0 {
-		return nil
+		return
 	}
 	visit := func(k, _ []byte) bool { return fn(k[scoreHead:], readScore(k[scoreHead-8:])) }
 	if reverse {
 		t.rows.Descend(start, end, visit)
 	} else {
-		t.rows.Ascend(start, end, visit)
+		t.ascend(start, end, visit)
 	}
-	return nil
 }
 
 func walkBody(body, from, to []byte, reverse bool, fn func(member []byte, score float64) bool) {

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,11 +54,12 @@ func (l *large) fill(key string, head []string, element func(i int) []string) {
 	}
 }
 
-// What stops the state machine for how long, with keys of a million elements:
-// PARLOR_LARGE=1000000 go test -run LargeKeys -v, PARLOR_LARGE_ONLY names commands. Without it the keys are small,
+// What stops the state machine for how long, with keys of a million elements,
+// and what the whole process works for it:
+// PARLOR_LARGE=1000000 go test -run LargeKeys -timeout 60m -v, PARLOR_LARGE_ONLY names commands. Without it the keys are small,
 // and only the answers count.
 func TestLargeKeys(t *testing.T) {
-	n := 600
+	n := 1500 // more than make a run of rows
 	if s := os.Getenv("PARLOR_LARGE"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {
@@ -108,11 +110,14 @@ func TestLargeKeys(t *testing.T) {
 			continue
 		}
 		kinds[c.kind]("k")
+		runtime.GC() // of what was before
+		used := processorTime()
 		r, took := l.do(c.args...)
+		used = processorTime() - used
 		if r.Kind == command.KindInt && r.Int != c.want {
 			t.Errorf("%q answers %d, want %d", c.args, r.Int, c.want)
 		}
-		t.Logf("%-60.60s %10.3f ms", fmt.Sprint(c.args), float64(took.Microseconds())/1000)
+		t.Logf("%-60.60s %10.3f ms, processor %8.1f ms", fmt.Sprint(c.args), float64(took.Microseconds())/1000, float64(used.Microseconds())/1000)
 		if err := l.disk.db.View(func(rows storage.Reader, s storage.State) error { return keyspace.Verify(rows, s.Hash) }); err != nil {
 			t.Fatalf("%q: %v", c.args, err)
 		}

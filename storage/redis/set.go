@@ -21,9 +21,9 @@ func setCommands() []entry {
 		{"SINTER", -2, read, allKeys, "1.0.0", "key …", "Gives the members that all sets have.", combine(intersect)},
 		{"SUNION", -2, read, allKeys, "1.0.0", "key …", "Gives the members that any set has.", combine(unite)},
 		{"SDIFF", -2, read, allKeys, "1.0.0", "key …", "Gives the members that only the first set has.", combine(subtract)},
-		{"SINTERSTORE", -3, write, allKeys, "1.0.0", "destination key …", "Stores the members that all sets have.", combineStore(intersect)},
-		{"SUNIONSTORE", -3, write, allKeys, "1.0.0", "destination key …", "Stores the members that any set has.", combineStore(unite)},
-		{"SDIFFSTORE", -3, write, allKeys, "1.0.0", "destination key …", "Stores the members that only the first set has.", combineStore(subtract)},
+		{"SINTERSTORE", -3, write, allKeys, "1.0.0", "destination key …", "Stores the members that all sets have.", borrowing(combineStore(intersect))},
+		{"SUNIONSTORE", -3, write, allKeys, "1.0.0", "destination key …", "Stores the members that any set has.", borrowing(combineStore(unite))},
+		{"SDIFFSTORE", -3, write, allKeys, "1.0.0", "destination key …", "Stores the members that only the first set has.", borrowing(combineStore(subtract))},
 		{"SINTERCARD", -3, read, noKeys, "7.0.0", "numkeys key … [LIMIT limit]", "Counts the members that all sets have.", sintercard},
 		{"SSCAN", -3, read, oneKey, "2.8.0", "key cursor [MATCH pattern] [COUNT count]", "Walks the members, some at a time.", sscan},
 	}
@@ -173,89 +173,6 @@ func sscan(c *command.Call, args [][]byte) (command.Reply, error) {
 		}
 	})
 	return scanReply(next, items), err
-}
-
-// combination makes one set of several. limit bounds the result; 0: it does not.
-type combination func(c *command.Call, keys [][]byte, limit int) ([][]byte, error)
-
-// allSets answers the error if one of the keys is no set.
-func allSets(c *command.Call, keys [][]byte) error {
-	for _, key := range keys {
-		if _, err := c.SLen(key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func intersect(c *command.Call, keys [][]byte, limit int) ([][]byte, error) {
-	if err := allSets(c, keys); err != nil {
-		return nil, err
-	}
-	smallest := keys[0]
-	least, _ := c.SLen(smallest)
-	for _, key := range keys[1:] {
-		if n, _ := c.SLen(key); n < least {
-			smallest, least = key, n
-		}
-	}
-	members, err := setMembers(c, smallest)
-	out := [][]byte{}
-	for _, m := range members {
-		in := true
-		for _, key := range keys {
-			has, err := c.SHas(key, m)
-			if in = in && has && err == nil; !in {
-				break
-			}
-		}
-		if in {
-			out = append(out, m)
-		}
-		if limit > 0 && len(out) >= limit {
-			break
-		}
-	}
-	return out, err
-}
-
-func unite(c *command.Call, keys [][]byte, _ int) ([][]byte, error) {
-	out := [][]byte{}
-	seen := map[string]struct{}{}
-	for _, key := range keys {
-		err := c.SEach(key, func(m []byte) bool {
-			if _, ok := seen[string(m)]; !ok {
-				seen[string(m)] = struct{}{}
-				out = append(out, m)
-			}
-			return true
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-func subtract(c *command.Call, keys [][]byte, _ int) ([][]byte, error) {
-	if err := allSets(c, keys); err != nil {
-		return nil, err
-	}
-	members, err := setMembers(c, keys[0])
-	out := [][]byte{}
-	for _, m := range members {
-		in := false
-		for _, key := range keys[1:] {
-			has, err := c.SHas(key, m)
-			if in = has || err != nil; in {
-				break
-			}
-		}
-		if !in {
-			out = append(out, m)
-		}
-	}
-	return out, err
 }
 
 func combine(how combination) handler {

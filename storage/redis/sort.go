@@ -191,6 +191,9 @@ func sortElements(readOnly bool) handler {
 		if err != nil {
 			return command.Reply{}, err
 		}
+		if s.store != nil {
+			defer c.Borrow()()
+		}
 		elements, err := elementsOf(c, args[1])
 		if err != nil {
 			return command.Reply{}, err

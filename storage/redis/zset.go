@@ -17,29 +17,29 @@ func zsetCommands() []entry {
 		{"ZCARD", 2, readFast, oneKey, "1.2.0", "key", "Counts the members.", zcard},
 		{"ZSCORE", 3, readFast, oneKey, "1.2.0", "key member", "Gives the score of a member.", zscore},
 		{"ZMSCORE", -3, readFast, oneKey, "6.2.0", "key member …", "Gives the scores of members.", zmscore},
-		{"ZRANK", 3, readFast, oneKey, "2.0.0", "key member", "Counts the members below a member.", zrank(false)},
-		{"ZREVRANK", 3, readFast, oneKey, "2.0.0", "key member", "Counts the members above a member.", zrank(true)},
-		{"ZCOUNT", 4, readFast, oneKey, "2.0.0", "key min max", "Counts the members in a range of scores.", zcount},
-		{"ZLEXCOUNT", 4, readFast, oneKey, "2.8.9", "key min max", "Counts the members in a range of names.", zlexcount},
+		{"ZRANK", 3, readFast | command.Walks, oneKey, "2.0.0", "key member", "Counts the members below a member.", zrank(false)},
+		{"ZREVRANK", 3, readFast | command.Walks, oneKey, "2.0.0", "key member", "Counts the members above a member.", zrank(true)},
+		{"ZCOUNT", 4, readFast | command.Walks, oneKey, "2.0.0", "key min max", "Counts the members in a range of scores.", zcount},
+		{"ZLEXCOUNT", 4, readFast | command.Walks, oneKey, "2.8.9", "key min max", "Counts the members in a range of names.", zlexcount},
 		{"ZRANGE", -4, read, oneKey, "1.2.0", "key start stop [BYSCORE|BYLEX] [REV]" + limit + " [WITHSCORES]", "Gives the members in a range.", zrange(byAny, false)},
 		{"ZREVRANGE", -4, read, oneKey, "1.2.0", "key start stop [WITHSCORES]", "Gives the members in a range of ranks, from the highest.", zrange(byRank, true)},
 		{"ZRANGEBYSCORE", -4, read, oneKey, "1.0.5", "key min max [WITHSCORES]" + limit, "Gives the members in a range of scores.", zrange(byScore, false)},
 		{"ZREVRANGEBYSCORE", -4, read, oneKey, "2.2.0", "key max min [WITHSCORES]" + limit, "Gives the members in a range of scores, from the highest.", zrange(byScore, true)},
 		{"ZRANGEBYLEX", -4, read, oneKey, "2.8.9", "key min max" + limit, "Gives the members in a range of names.", zrange(byLex, false)},
 		{"ZREVRANGEBYLEX", -4, read, oneKey, "2.8.9", "key max min" + limit, "Gives the members in a range of names, from the highest.", zrange(byLex, true)},
-		{"ZRANGESTORE", -5, write, twoKeys, "6.2.0", "destination source min max [BYSCORE|BYLEX] [REV]" + limit, "Stores the members in a range.", zrangestore},
-		{"ZREMRANGEBYRANK", 4, write, oneKey, "2.0.0", "key start stop", "Removes the members in a range of ranks.", zremrange(byRank)},
-		{"ZREMRANGEBYSCORE", 4, write, oneKey, "1.2.0", "key min max", "Removes the members in a range of scores.", zremrange(byScore)},
-		{"ZREMRANGEBYLEX", 4, write, oneKey, "2.8.9", "key min max", "Removes the members in a range of names.", zremrange(byLex)},
+		{"ZRANGESTORE", -5, write, twoKeys, "6.2.0", "destination source min max [BYSCORE|BYLEX] [REV]" + limit, "Stores the members in a range.", borrowing(zrangestore)},
+		{"ZREMRANGEBYRANK", 4, write, oneKey, "2.0.0", "key start stop", "Removes the members in a range of ranks.", borrowing(zremrange(byRank))},
+		{"ZREMRANGEBYSCORE", 4, write, oneKey, "1.2.0", "key min max", "Removes the members in a range of scores.", borrowing(zremrange(byScore))},
+		{"ZREMRANGEBYLEX", 4, write, oneKey, "2.8.9", "key min max", "Removes the members in a range of names.", borrowing(zremrange(byLex))},
 		{"ZPOPMIN", -2, writeFast, oneKey, "5.0.0", "key [count]", "Removes the lowest members and gives them.", zpop(false)},
 		{"ZPOPMAX", -2, writeFast, oneKey, "5.0.0", "key [count]", "Removes the highest members and gives them.", zpop(true)},
 		{"ZMPOP", -4, write, noKeys, "7.0.0", "numkeys key … <MIN|MAX> [COUNT count]", "Removes members of the first sorted set that has any.", zmpop},
 		{"ZUNION", -3, read, noKeys, "6.2.0", "numkeys key …" + weighted + " [WITHSCORES]", "Gives the members that any set has.", zcombine(union)},
 		{"ZINTER", -3, read, noKeys, "6.2.0", "numkeys key …" + weighted + " [WITHSCORES]", "Gives the members that all sets have.", zcombine(intersection)},
 		{"ZDIFF", -3, read, noKeys, "6.2.0", "numkeys key … [WITHSCORES]", "Gives the members that only the first set has.", zcombine(difference)},
-		{"ZUNIONSTORE", -4, write, oneKey, "2.0.0", "destination numkeys key …" + weighted, "Stores the members that any set has.", zcombineStore(union)},
-		{"ZINTERSTORE", -4, write, oneKey, "2.0.0", "destination numkeys key …" + weighted, "Stores the members that all sets have.", zcombineStore(intersection)},
-		{"ZDIFFSTORE", -4, write, oneKey, "6.2.0", "destination numkeys key …", "Stores the members that only the first set has.", zcombineStore(difference)},
+		{"ZUNIONSTORE", -4, write, oneKey, "2.0.0", "destination numkeys key …" + weighted, "Stores the members that any set has.", borrowing(zcombineStore(union))},
+		{"ZINTERSTORE", -4, write, oneKey, "2.0.0", "destination numkeys key …" + weighted, "Stores the members that all sets have.", borrowing(zcombineStore(intersection))},
+		{"ZDIFFSTORE", -4, write, oneKey, "6.2.0", "destination numkeys key …", "Stores the members that only the first set has.", borrowing(zcombineStore(difference))},
 		{"ZINTERCARD", -3, read, noKeys, "7.0.0", "numkeys key … [LIMIT limit]", "Counts the members that all sets have.", zintercard},
 		{"ZRANDMEMBER", -2, read, oneKey, "6.2.0", "key [count [WITHSCORES]]", "Gives members at random.", zrandmember},
 		{"ZSCAN", -3, read, oneKey, "2.8.0", "key cursor [MATCH pattern] [COUNT count]", "Walks the members, some at a time.", zscan},
@@ -287,7 +287,7 @@ func take(c *command.Call, key []byte, n int64, highest bool) ([]keyspace.Scored
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	_, err = c.ZRemAll(key, names(out))
+	_, err = c.ZRemNeighbours(key, out)
 	return out, err
 }
 

@@ -180,6 +180,12 @@ func bySize(ops []operand) []operand {
 
 func uniteScored(ops []operand, o combinedOptions) []keyspace.Scored {
 	out := []keyspace.Scored{}
+	if len(ops) == 1 { // nothing meets
+		for _, m := range ops[0].members {
+			out = append(out, keyspace.Scored{Member: m.Member, Score: ops[0].weighted(m.Score)})
+		}
+		return out
+	}
 	at := map[string]int{}
 	for _, s := range bySize(ops) {
 		for _, m := range s.members {

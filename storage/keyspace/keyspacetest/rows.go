@@ -37,6 +37,16 @@ func (r *Rows) Set(key, value []byte) {
 	r.undo = append(r.undo, change{string(key), old, had})
 }
 
+// SetRun sets rows.
+func (r *Rows) SetRun(rows []storage.Row) {
+	for _, w := range rows {
+		r.Set(w.Key, w.Value)
+	}
+}
+
+// Look is Ascend.
+func (r *Rows) Look(from, to []byte, fn func(key, value []byte) bool) { r.Ascend(from, to, fn) }
+
 // Delete removes a row.
 func (r *Rows) Delete(key []byte) {
 	if old, had := r.tree.Delete(string(key)); had {

@@ -26,13 +26,13 @@ var patches = []patch{
 		"func Now() Time {\n\tsec, nsec, mono := runtimeNow()",
 		"func Now() Time {\n\tsec, nsec, mono := steppedNow()"},
 	{"so little log is kept that whoever was away for seconds is sent a snapshot", "node/config.go",
-		"orDefault(&l.LogBytes, 512<<20)", "orDefault(&l.LogEntries, 100); orDefault(&l.LogBytes, 512<<20)"},
+		"orDefault(&l.LogBytes, ", "orDefault(&l.LogEntries, 100); orDefault(&l.LogBytes, "},
 	{"checkpoints come all the time", "node/config.go",
-		"orDefault(&l.CheckpointEvery, 30*time.Second)", "orDefault(&l.CheckpointEvery, 2*time.Second)"},
-	{"the log begins new files all the time", "node/machine.go",
-		"wal.Open(dir, wal.WithLogger(", "wal.Open(dir, wal.WithSegmentSize(1<<20), wal.WithLogger("},
+		"orDefault(&l.CheckpointEvery, ", "orDefault(&l.CheckpointEvery, 2*time.Second); orDefault(&l.CheckpointEvery, "},
+	{"the log begins new files all the time", "node/room.go",
+		"if l.segmentBytes == 0 {", "if l.segmentBytes = 1 << 20; false {"},
 	{"states are compared from beginning to end, again and again", "node/config.go",
-		"orDefault(&t.Scrub, 16*time.Second)", "orDefault(&t.Scrub, 2*time.Second)"},
+		"orDefault(&t.Scrub, ", "orDefault(&t.Scrub, 2*time.Second); orDefault(&t.Scrub, "},
 }
 
 // additions are files that the built program has besides.

@@ -31,6 +31,7 @@ type options struct {
 	calm, steps bool
 	source, net string
 	disks, only string
+	broken      string
 }
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 	flag.StringVar(&o.binary, "parlor", "", "a program to test as it is, instead of -source; clocks are not set then")
 	flag.StringVar(&o.net, "net", "auto", "hosts: each node has a network of its own (root); proxy: all are on loopback with proxies between them; auto: either by the seed, where hosts are possible")
 	flag.StringVar(&o.disks, "disks", "auto", "own: each node has a disk of its own, which fails in many ways (root, FUSE); plain: none has; auto: where it is possible")
+	flag.StringVar(&o.broken, "break", "", "build a program without the cure of a known fault: a violation must be found (breaks.go has the names)")
 	flag.StringVar(&o.only, "only", "", "the faults to let happen, with commas between; default: all")
 	flag.Float64Var(&minutes, "minutes", 5, "how long; the round that runs then is finished")
 	flag.DurationVar(&o.round, "round", time.Minute, "how long faults happen before everything is mended and checked")
@@ -72,7 +74,7 @@ func run(o options) (err error) {
 	}
 	if o.binary == "" {
 		fmt.Println("building the program; the first time takes minutes")
-		if o.binary, err = build(o.source, o.out); err != nil {
+		if o.binary, err = build(o.source, o.out, o.broken); err != nil {
 			return err
 		}
 		o.steps = true

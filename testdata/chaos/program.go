@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -14,21 +15,24 @@ import (
 // it is off.
 const clockEnv = "PARLOR_CHAOS_CLOCK"
 
+// patch is a place in the sources that is built otherwise.
+type patch struct{ why, file, was, is string }
+
 // patches are what is built otherwise than from the sources as they are, so
 // that in a minute there happens what else takes days. The sources themselves
 // know nothing of it. A patch that does not fit any more is an error.
-var patches = []struct{ why, file, was, is string }{
+var patches = []patch{
 	{"the wall clock can be set, the monotonic clock not: as with a machine's", "$GOROOT/src/time/time.go",
 		"func Now() Time {\n\tsec, nsec, mono := runtimeNow()",
 		"func Now() Time {\n\tsec, nsec, mono := steppedNow()"},
 	{"so little log is kept that whoever was away for seconds is sent a snapshot", "node/config.go",
-		"orDefault(&l.LogBytes, 512<<20)", "orDefault(&l.LogEntries, 100); orDefault(&l.LogBytes, 512<<20)"},
+		"orDefault(&l.LogBytes, ", "orDefault(&l.LogEntries, 100); orDefault(&l.LogBytes, "},
 	{"checkpoints come all the time", "node/config.go",
-		"orDefault(&l.CheckpointEvery, 30*time.Second)", "orDefault(&l.CheckpointEvery, 2*time.Second)"},
-	{"the log begins new files all the time", "node/machine.go",
-		"wal.Open(dir, wal.WithLogger(", "wal.Open(dir, wal.WithSegmentSize(1<<20), wal.WithLogger("},
+		"orDefault(&l.CheckpointEvery, ", "orDefault(&l.CheckpointEvery, 2*time.Second); orDefault(&l.CheckpointEvery, "},
+	{"the log begins new files all the time", "node/room.go",
+		"if l.segmentBytes == 0 {", "if l.segmentBytes = 1 << 20; false {"},
 	{"states are compared from beginning to end, again and again", "node/config.go",
-		"orDefault(&t.Scrub, 16*time.Second)", "orDefault(&t.Scrub, 2*time.Second)"},
+		"orDefault(&t.Scrub, ", "orDefault(&t.Scrub, 2*time.Second); orDefault(&t.Scrub, "},
 }
 
 // additions are files that the built program has besides.
@@ -87,10 +91,10 @@ func followClock(file string) bool {
 `,
 }
 
-// build makes the program from the sources in the folder source, with patches,
-// as dir/parlor.
-func build(source, dir string) (string, error) {
-	list, err := overlay(source, dir)
+// build makes the program from the sources in the folder source, with patches
+// and perhaps broken on purpose, as dir/parlor.
+func build(source, dir, broken string) (string, error) {
+	list, err := overlay(source, dir, broken)
 	if err != nil {
 		return "", err
 	}
@@ -105,17 +109,24 @@ func build(source, dir string) (string, error) {
 
 // overlay writes the patched files and the additions to dir, with the list of
 // them that go build reads.
-func overlay(source, dir string) (list string, err error) {
+func overlay(source, dir, broken string) (list string, err error) {
 	if source, err = filepath.Abs(source); err != nil {
 		return "", err
 	}
-	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	out, err := exec.Command("go", "env", "GOROOT", "GOMODCACHE").Output()
 	if err != nil {
 		return "", fmt.Errorf("asking for GOROOT: %w", err)
 	}
+	roots := strings.Fields(string(out))
+	if len(roots) != 2 {
+		return "", fmt.Errorf("go env says %q", out)
+	}
 	path := func(file string) string {
 		if rest, ok := strings.CutPrefix(file, "$GOROOT"); ok {
-			return string(bytes.TrimSpace(goroot)) + rest
+			return roots[0] + rest
+		}
+		if rest, ok := strings.CutPrefix(file, "$GOMODCACHE"); ok {
+			return roots[1] + rest
 		}
 		return filepath.Join(source, file)
 	}
@@ -123,7 +134,15 @@ func overlay(source, dir string) (list string, err error) {
 	for file, content := range additions {
 		contents[path(file)] = content
 	}
-	for _, p := range patches {
+	all := slices.Clone(patches)
+	if broken != "" {
+		b, ok := breaks[broken]
+		if !ok {
+			return "", fmt.Errorf("nothing is called %q that could be broken: %v", broken, slices.Sorted(maps.Keys(breaks)))
+		}
+		all = append(all, b)
+	}
+	for _, p := range all {
 		file := path(p.file)
 		if contents[file] == "" {
 			was, err := os.ReadFile(file)

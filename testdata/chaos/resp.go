@@ -110,12 +110,13 @@ func (c *client) send(commands ...[]string) error {
 	return err
 }
 
-// judge says what an error reply means for the command. CLUSTERDOWN and BUSY
-// promise that nothing was changed; what is not known is taken for unknown.
+// judge says what an error reply means for the command. CLUSTERDOWN, BUSY and
+// NOSPACE promise that nothing was changed; what is not known is taken for
+// unknown.
 func judge(e serverError) outcome {
 	code, _, _ := strings.Cut(string(e), " ")
 	switch code {
-	case "CLUSTERDOWN", "BUSY", "LOADING", "EXECABORT", "CONFLICT", "NOTFOUND", "LIMIT", "EXISTS", "DENIED":
+	case "CLUSTERDOWN", "BUSY", "NOSPACE", "LOADING", "EXECABORT", "CONFLICT", "NOTFOUND", "LIMIT", "EXISTS", "DENIED":
 		return refused
 	}
 	return unknown

@@ -186,6 +186,7 @@ CONFIG SET notify-keyspace-events Kg$
 SET only 1
 LPUSH l 1
 DEL only l
+FLUSHALL
 FLUSHDB
 CONFIG SET notify-keyspace-events Es
 SADD s 1

@@ -88,7 +88,7 @@ func (n *Node) adminHandler() http.Handler {
 	handle := func(pattern string, fn func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			out, err := fn(r)
-			answerAdmin(w, out, err)
+			AnswerAdmin(w, out, err)
 		})
 	}
 	handle("GET /status", func(r *http.Request) (any, error) { return n.Status(r.Context()), nil })
@@ -151,7 +151,9 @@ func decodeBody(r *http.Request, v any) error {
 	return nil
 }
 
-func answerAdmin(w http.ResponseWriter, out any, err error) {
+// AnswerAdmin answers on the admin socket: with err as an Error, else with out as
+// JSON. It is also for the handlers of Options.Admin.
+func AnswerAdmin(w http.ResponseWriter, out any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		e := fail(CodeInternal, err.Error())

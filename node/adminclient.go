@@ -67,6 +67,12 @@ func (a *Admin) Operate(ctx context.Context, op Operation) error {
 	return a.do(ctx, http.MethodPost, "/operations", op, nil)
 }
 
+// ResetDefaultUser lets the user default of the Redis port in again. The front
+// door's program answers it: see Options.Admin.
+func (a *Admin) ResetDefaultUser(ctx context.Context) error {
+	return a.do(ctx, http.MethodPost, "/acl/reset-default", nil, nil)
+}
+
 // Checkpoint writes a checkpoint now.
 func (a *Admin) Checkpoint(ctx context.Context) error {
 	return a.do(ctx, http.MethodPost, "/checkpoint", nil, nil)

@@ -36,6 +36,9 @@ golden: ## rewrite the golden files from what the code does now; read the diff
 differential: ## a million random commands against a real redis-server, and a million over sockets
 	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis ./resp -run Differential -timeout 60m -v
 
+redis-suite: build ## Redis's own tests, of a checkout of 7.0.15 at REDIS_SRC=…, against this build (UNITS=…; Linux, tclsh)
+	testdata/redis-suite/run.sh $(CURDIR)/parlor "$(REDIS_SRC)" $(UNITS)
+
 portable: ## the golden vectors of the store's arithmetic, as arm64 computes them (needs qemu-user)
 	GOARCH=arm64 go test -exec qemu-aarch64 ./storage/redis -run 'Everywhere|Angles' -count=1 -v
 
@@ -60,11 +63,17 @@ huge: ## a node with GB=20 of values: its memory, reads and writes at random, re
 large-keys: ## how long single commands on keys of a million elements stop the state machine
 	PARLOR_LARGE=1000000 go test ./storage/redis -run 'LargeKeys$$' -count=1 -timeout 2h -v
 
+failover: ## ROUNDS=20 kills and transfers of the leader as a client sees them, and the memory of idle nodes
+	PARLOR_FAILOVER=$(or $(ROUNDS),20) go test ./cmd/parlor -run 'TestFailoverFigures$$' -count=1 -timeout 30m -v
+
 powercut: build ## a million writes on disks that forget what was not synced, while all power is cut (Linux, FUSE, root)
 	go -C testdata/powercut run . -parlor $(CURDIR)/parlor
 
-chaos: build ## MINUTES=5 of nodes killed, paused and cut off under load; what clients saw is checked (SEED=… repeats, Linux)
-	go -C testdata/chaos run . -parlor $(CURDIR)/parlor -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(OUT))
+chaos: ## MINUTES=5 of nodes killed, paused and cut off, disks full and clocks set under load; what clients saw is checked (SEED=… repeats, Linux)
+	go -C testdata/chaos run . -source $(CURDIR) -minutes $(or $(MINUTES),5) $(if $(SEED),-seed $(SEED)) $(if $(OUT),-out $(abspath $(OUT)))
+
+mixed: ## upgrades under load, in every order, with steps back: from the commit in cmd/parlor/testdata/previous, and to the next level
+	PARLOR_MIXED=1 go test ./cmd/parlor -run 'TestMixedVersions$$' -count=1 -timeout 60m -v
 
 damage: ## every byte of a log cut off, every bit turned over, every crash twice
 	PARLOR_DAMAGE=1 go test ./raftfsm -run 'CutOff|TurnsOver|CrashesAtAnyPoint' -count=1 -timeout 60m -v
@@ -73,5 +82,5 @@ fuzz: ## each fuzz target for a minute
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 60s || exit 1; done; done
 
-.PHONY: help build release demo test check race web golden differential portable transcript bench figures fuzz powercut chaos damage stalls large huge large-keys
+.PHONY: help build release demo test check race web golden differential redis-suite portable transcript bench figures fuzz powercut chaos damage stalls large huge large-keys mixed failover
 .DEFAULT_GOAL := help

@@ -22,6 +22,8 @@ type Problem struct {
 	Detail string        `json:"detail" doc:"What is wrong and what to do"`
 	Errors []ProblemItem `json:"errors,omitempty" doc:"One for each thing that is wrong with the request"`
 
+	RequestID string `json:"request_id,omitempty" doc:"As in X-Request-Id: the request is found in the server's log under it"`
+
 	retryAfter time.Duration
 }
 
@@ -80,6 +82,7 @@ const (
 	codeNoLeader         = "no_leader"
 	codeUnknownOutcome   = "unknown_outcome"
 	codeUnavailable      = "unavailable"
+	codeNoSpace          = "no_space"
 	codeMethodNotAllowed = "method_not_allowed"
 	codeInternal         = "internal"
 )
@@ -106,6 +109,7 @@ var statusOf = map[string]int{
 	codeNoLeader:         http.StatusServiceUnavailable,
 	codeUnknownOutcome:   http.StatusGatewayTimeout,
 	codeUnavailable:      http.StatusServiceUnavailable,
+	codeNoSpace:          http.StatusInsufficientStorage,
 	codeMethodNotAllowed: http.StatusMethodNotAllowed,
 	codeInternal:         http.StatusInternalServerError,
 }
@@ -118,6 +122,7 @@ var commandCodes = map[string]string{
 	"LIMIT":    codeLimitReached,
 	"INVALID":  codeInvalidRequest,
 	"DENIED":   codeForbidden,
+	"LEVEL":    codeUnavailable, // the group was not finalized after an upgrade
 }
 
 // problem makes a Problem.
@@ -152,6 +157,8 @@ func asProblem(err error) (p *Problem, ok bool) {
 		return retryable(codeUnavailable, cmdMessage(err), time.Second), true
 	case errors.Is(err, command.ErrBusy):
 		return retryable(codeUnavailable, cmdMessage(err), time.Second), true
+	case errors.Is(err, command.ErrNoSpace):
+		return retryable(codeNoSpace, "the servers are short of room and store nothing new now, nothing was changed; try again later", time.Minute), true
 	case errors.Is(err, command.ErrUnknownOutcome):
 		return problem(codeUnknownOutcome, cmdMessage(err)), true
 	case errors.Is(err, command.ErrTooLarge):

@@ -11,6 +11,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/valyala/fasthttp"
+
+	"github.com/parlorchat/parlor/metric"
 )
 
 // readyWait is how long this node may take to show that it has caught up.
@@ -72,6 +74,11 @@ func (s *Server) readyz(ctx *fasthttp.RequestCtx) {
 		}
 		if !verbose {
 			break
+		}
+	}
+	if s.cfg.Warnings != nil {
+		for _, w := range s.cfg.Warnings() {
+			fmt.Fprintf(&list, "[!] %s\n", w)
 		}
 	}
 	switch {
@@ -148,7 +155,7 @@ func (s *Server) gauges() {
 
 // measured counts and times the calls of a route.
 func (s *Server) measured(method, path string, handler fasthttp.RequestHandler) fasthttp.RequestHandler {
-	took := s.metrics.GetOrCreateHistogram(fmt.Sprintf(`parlor_http_request_seconds{method=%q,route=%q}`, method, path))
+	took := s.metrics.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`parlor_http_request_seconds{method=%q,route=%q}`, method, path), metric.Latency)
 	return func(ctx *fasthttp.RequestCtx) {
 		start := time.Now()
 		handler(ctx)

@@ -8,9 +8,24 @@ import (
 
 // Commands gives the domain's commands for the table.
 func Commands() []command.Spec {
-	return slices.Concat(
+	all := slices.Concat(
 		siteCommands(), departmentCommands(), agentCommands(), visitorCommands(), chatCommands(),
 		eventCommands(), deadCommands(), systemCommands())
+	for i := range all {
+		if all[i].Is(command.Write) && (all[i].Is(command.Internal) || whenFull[all[i].Name]) {
+			all[i].Flags |= command.WhenFull
+		}
+	}
+	return all
+}
+
+// whenFull are the writes of clients that are carried out while there is too
+// little room: they take something away, or say who is there. So are those that
+// nodes propose.
+var whenFull = map[string]bool{
+	"SITE.UNSET": true, "DEPARTMENT.REMOVE": true, "AGENT.REMOVE": true, "AGENT.STATUS": true,
+	"VISITOR.REMOVE": true, "CHAT.REMOVE": true, "CHAT.END": true,
+	"EVENT.ACK": true, "EVENT.FORGET": true, "EVENT.TRIM": true,
 }
 
 const since = "0.1.0"

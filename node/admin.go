@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // The command line talks to the running member over a socket file in the data
@@ -73,8 +75,9 @@ func privateFolder(dir string) error {
 // with status 4xx or 5xx.
 //
 //	GET    /status                → Status
+//	GET    /upgrade               → Upgrade
 //	GET    /tokens                → [Token]
-//	POST   /tokens  {ttl_seconds} → {token}
+//	POST   /tokens  {ttl_seconds, uses} → {token}
 //	DELETE /tokens/{id}
 //	POST   /operations Operation; drain and resume without a member mean this one
 //	POST   /checkpoint
@@ -85,17 +88,18 @@ func (n *Node) adminHandler() http.Handler {
 	handle := func(pattern string, fn func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			out, err := fn(r)
-			answerAdmin(w, out, err)
+			AnswerAdmin(w, out, err)
 		})
 	}
 	handle("GET /status", func(r *http.Request) (any, error) { return n.Status(r.Context()), nil })
+	handle("GET /upgrade", func(r *http.Request) (any, error) { return n.Upgrade(r.Context()), nil })
 	handle("GET /tokens", func(r *http.Request) (any, error) { return n.Tokens(r.Context()) })
 	handle("POST /tokens", func(r *http.Request) (any, error) {
 		var in tokenRequest
 		if err := decodeBody(r, &in); err != nil {
 			return nil, err
 		}
-		text, err := n.CreateToken(r.Context(), time.Duration(in.TTLSeconds*float64(time.Second)))
+		text, err := n.CreateToken(r.Context(), time.Duration(in.TTLSeconds*float64(time.Second)), in.Uses)
 		return tokenAnswer{Token: text}, err
 	})
 	handle("DELETE /tokens/{id}", func(r *http.Request) (any, error) {
@@ -121,7 +125,10 @@ func (n *Node) adminHandler() http.Handler {
 		mux.HandleFunc(pattern, handle)
 	}
 	handle("POST /reseed", func(r *http.Request) (any, error) { return n.Reseed(r.Context()) })
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { n.opt.Metrics.WritePrometheus(w) })
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		n.opt.Metrics.WritePrometheus(w)
+		metrics.WriteProcessMetrics(w)
+	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -130,6 +137,7 @@ func (n *Node) adminHandler() http.Handler {
 
 type tokenRequest struct {
 	TTLSeconds float64 `json:"ttl_seconds"`
+	Uses       int     `json:"uses,omitempty"`
 }
 
 type tokenAnswer struct {
@@ -143,7 +151,9 @@ func decodeBody(r *http.Request, v any) error {
 	return nil
 }
 
-func answerAdmin(w http.ResponseWriter, out any, err error) {
+// AnswerAdmin answers on the admin socket: with err as an Error, else with out as
+// JSON. It is also for the handlers of Options.Admin.
+func AnswerAdmin(w http.ResponseWriter, out any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		e := fail(CodeInternal, err.Error())

@@ -65,7 +65,7 @@ func (n *Node) startBackup(ctx context.Context, o BackupOptions) (*openBackup, e
 	b := &openBackup{stream: stream, source: stream, manifest: Manifest{
 		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Epoch: string(n.field(groupKey, epochField)),
 		Index: st.Index, Term: st.Term, StateHash: hashText(st.Hash), Clock: st.Clock,
-		CreatedAt: time.Now().UnixMilli(), Version: n.opt.Version, Size: stream.Size(),
+		CreatedAt: time.Now().UnixMilli(), Version: n.opt.Version, Size: stream.Size(), Level: n.Level(),
 	}}
 	if o.Rate == 0 {
 		o.Rate = BackupRate

@@ -22,6 +22,7 @@ func (n *Node) checkpointing(ctx context.Context) {
 			return
 		}
 		if n.checkpointDue() {
+			n.tuneLog() // what came since may be larger: it is cut now
 			n.checkpoint()
 		}
 		if time.Since(tuned) > time.Minute {
@@ -45,14 +46,17 @@ func (n *Node) lastCheckpoint() time.Time { return time.Unix(0, n.checkpointed.L
 // checkpoint writes one now. It may fail for reasons that pass: a change of
 // the membership that is under way, a snapshot that comes in.
 func (n *Node) checkpoint() {
-	started := time.Now()
+	started, bytes := time.Now(), n.db.OverlayBytes()
 	err := n.raft.Snapshot().Error()
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		n.log.Info("no checkpoint this time", "err", err)
 		return
 	}
 	n.checkpointed.Store(time.Now().UnixNano())
-	n.metrics.checkpoint.UpdateDuration(started)
+	if err == nil {
+		n.metrics.checkpoint.UpdateDuration(started)
+		n.metrics.checkpointBytes.AddInt64(bytes)
+	}
 }
 
 // tuneLog keeps the log behind the checkpoint at about Limits.LogBytes: raft
@@ -73,5 +77,10 @@ func (n *Node) trailingLogs() uint64 {
 	if n.opt.Limits.LogEntries > 0 {
 		return n.opt.Limits.LogEntries
 	}
-	return min(max(uint64(n.opt.Limits.LogBytes)/n.wal.entrySize(), 1_000), 200_000)
+	bytes := uint64(n.opt.Limits.LogBytes)
+	return min(max(bytes/n.wal.entrySize(), bytes/logEntryMost), 200_000)
 }
+
+// logEntryMost is how large, on average, entries are taken to be at most: a
+// follower that needs more of the log than is kept is sent a snapshot.
+const logEntryMost = 512 << 10

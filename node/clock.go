@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
@@ -9,14 +10,15 @@ import (
 )
 
 // leaderClock is the time that the leader writes into entries, in ms since
-// 1970. It starts from the wall clock, never goes back, and from then on
-// follows the wall clock only slowly: somebody who sets it an hour ahead must
-// not make everything in the state expire at once. The next leader starts
-// from its own wall clock again.
+// 1970. It starts from what the group's time is, never goes back, and follows
+// the wall clock only slowly: somebody who sets it an hour ahead must not make
+// everything in the state expire at once.
 type leaderClock struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
+	term   uint64        // of the reign that it was set for
+	set    chan struct{} // closed when it is set anew
 	wall   func() time.Time
 	uptime func() time.Duration // advances evenly, also while the machine sleeps
 	base   time.Time            // our time when …
@@ -31,22 +33,38 @@ const (
 	clockWarnGap  = 10 * time.Minute
 )
 
-func newLeaderClock(log *slog.Logger) *leaderClock {
+func newLeaderClock(log *slog.Logger, wall func() time.Time) *leaderClock {
 	started := time.Now()
-	return &leaderClock{log: log, wall: time.Now, uptime: func() time.Duration { return uptime(started) }}
+	return &leaderClock{log: log, set: make(chan struct{}), wall: wall, uptime: func() time.Duration { return uptime(started) }}
 }
 
-// start sets the clock by the wall, but not behind floor: the time that the
-// state machine has seen.
-func (c *leaderClock) start(floor int64) {
+// start sets the clock, in ms since 1970, for a reign.
+func (c *leaderClock) start(term uint64, ms int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.base, c.at = c.wall().Round(0), c.uptime()
-	if f := time.UnixMilli(floor); c.base.Before(f) {
-		c.log.Warn("this machine's clock is behind the group's", "by", f.Sub(c.base))
-		c.base = f
-	}
+	c.term = term
+	close(c.set)
+	c.set = make(chan struct{})
+	c.base, c.at = time.UnixMilli(ms), c.uptime()
 	c.warned = c.at - clockWarnGap
+}
+
+// await waits until the clock is set for a reign: before that nothing may be
+// written into entries.
+func (c *leaderClock) await(ctx context.Context, term uint64) error {
+	for {
+		c.mu.Lock()
+		is, set := c.term, c.set
+		c.mu.Unlock()
+		if is >= term {
+			return nil
+		}
+		select {
+		case <-set:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func (c *leaderClock) now() int64 {
@@ -61,7 +79,7 @@ func (c *leaderClock) now() int64 {
 	c.base, c.at = t.Add(min(max(off, -limit), limit)), up
 	if off.Abs() > clockOffLimit && up-c.warned >= clockWarnGap {
 		c.warned = up
-		c.log.Warn("this machine's clock was changed; the group's time follows slowly (a new leader takes it at once)", "off_by", off)
+		c.log.Warn("this machine's clock is not the group's; the group's time follows it slowly while this node leads", "off_by", off)
 	}
 	c.last = max(c.last, c.base.UnixMilli())
 	return c.last

@@ -20,7 +20,11 @@ import (
 // office unawares only repeats what was true.
 type raftTransport struct {
 	transport
-	serves func() error // this member may stand for election
+	serves func() error                 // this member may stand for election
+	meet   func(id raft.ServerID) error // this member and another one know each other for what they are
+
+	beats  sync.RWMutex // held by who handles a heartbeat
+	closed bool
 
 	mu        sync.Mutex
 	peers     map[raft.ServerID]*follower
@@ -46,8 +50,8 @@ type follower struct {
 	telling bool
 }
 
-func newRaftTransport(serves func() error, t transport) *raftTransport {
-	return &raftTransport{transport: t, serves: serves, peers: map[raft.ServerID]*follower{}}
+func newRaftTransport(serves func() error, meet func(raft.ServerID) error, t transport) *raftTransport {
+	return &raftTransport{transport: t, serves: serves, meet: meet, peers: map[raft.ServerID]*follower{}}
 }
 
 // AppendEntries is part of raft.Transport.
@@ -92,6 +96,17 @@ func (t *raftTransport) taken(id raft.ServerID, args *raft.AppendEntriesRequest)
 		f.matched = last
 	}
 	t.tell(id, f)
+}
+
+// acked is the last entry that a follower has acknowledged to this leader in a
+// term; 0: none.
+func (t *raftTransport) acked(id raft.ServerID, term uint64) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f := t.peers[id]; f != nil && f.base.Term == term {
+		return f.matched.index
+	}
+	return 0
 }
 
 // commit has the followers hear that an entry is committed, given by its

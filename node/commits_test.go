@@ -47,7 +47,7 @@ func (w *wire) next(t *testing.T) string {
 
 func newWire() (*wire, *raftTransport) {
 	w := &wire{sent: make(chan raft.AppendEntriesRequest, 16)}
-	return w, newRaftTransport(func() error { return nil }, w)
+	return w, newRaftTransport(func() error { return nil }, func(raft.ServerID) error { return nil }, w)
 }
 
 func TestAFollowerHearsOfACommitAtOnce(t *testing.T) {

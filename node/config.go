@@ -27,6 +27,9 @@ type Options struct {
 	// Listen is the listening address of the cluster port, where it differs
 	// from Cluster (behind NAT, or "0.0.0.0:7400").
 	Listen string
+	// Peers are cluster addresses of other members, to be asked where everybody
+	// is: for members that were all moved while none ran. Usually none.
+	Peers []string
 	// Name is what people call this member; default: the host's name.
 	Name string
 	// HTTP and RESP are the addresses of this member's servers, told to the
@@ -72,7 +75,8 @@ type Options struct {
 	Limits Limits
 	Timing Timing
 
-	wall func() time.Time // this machine's clock, for certificates; tests have others
+	wall func() time.Time       // this machine's clock, for certificates; tests have others
+	disk func(path string) Disk // the file system of a file; tests have others
 }
 
 // Limits bound what waits and what is kept. Zero values take the defaults.
@@ -83,13 +87,25 @@ type Limits struct {
 	WaitingBytes    int           // requests of this member without an outcome; default 128 MiB
 	WaitingRequests int           // the same, counted; default 200 000
 	EntriesInFlight int           // entries handed to raft and not yet applied; default 2
-	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 64 MiB
+	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 64 MiB, at most 1/64 of the disk
 	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes
 	CheckpointEvery time.Duration // longest time changed rows stay in memory only; default 30 s
-	LogBytes        int64         // of the log behind the checkpoint, kept for slow members; default 512 MiB
+	LogBytes        int64         // of the log behind the checkpoint, kept for slow members; default 512 MiB, at most an eighth of the disk
 	LogEntries      uint64        // the same, counted, instead of by size; default 0: by size
 	ScrubBytes      int64         // of the table that all members compare per second; default 1 MiB
+	DiskFree        int64         // of each disk, to be free: below it the group takes only what makes room; default a tenth, at most 2 GiB; below 0: whatever
+	TableQuota      int64         // that the table may hold, else the same; default 0: what fits
+	Ballast         int64         // of a file that only takes room, to be deleted on a full disk; default 0: none; below 0: a hundredth of the disk, at most 256 MiB
+
+	segmentBytes int // of a file of the log
 }
+
+// Budgets of disks that are large enough; see budget.
+const (
+	logBytes     = 512 << 20
+	overlayBytes = 64 << 20
+	segmentBytes = 64 << 20
+)
 
 // Timing is how patient a member is. Zero values take the defaults, which
 // suit a local network; tests are less patient.
@@ -108,6 +124,8 @@ type Timing struct {
 	Reconnect   time.Duration // longest life of a connection between members; default 1 h
 	Compare     time.Duration // between comparisons of the members' states; default 2 s
 	Scrub       time.Duration // between pieces of their tables that they compare; default 16 s
+	Calm        time.Duration // there must be enough room for so long until an alarm ends; default 5 s
+	Forgive     time.Duration // until the leader ends the alarm of a member that does not answer; default 30 s
 }
 
 func (o Options) withDefaults() Options {
@@ -123,14 +141,17 @@ func (o Options) withDefaults() Options {
 	if o.Fatal == nil {
 		log := o.Log
 		o.Fatal = func(reason error) {
-			log.Error("stopping at once, the data is as of the last acknowledged write", "reason", reason)
+			log.Error("stopping at once, the data is as of the last acknowledged write", "reason", withRoom(o.Dir, reason))
 			os.Exit(1)
 		}
 	}
 	if o.wall == nil {
 		o.wall = time.Now
 	}
-	o.Limits = o.Limits.withDefaults()
+	if o.disk == nil {
+		o.disk = diskOf
+	}
+	o.Limits = o.Limits.budget(o.disk(o.Dir).Total).withDefaults()
 	o.Timing = o.Timing.withDefaults()
 	return o
 }
@@ -142,10 +163,11 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.WaitingBytes, 128<<20)
 	orDefault(&l.WaitingRequests, 200_000)
 	orDefault(&l.EntriesInFlight, 2)
-	orDefault(&l.OverlayBytes, 64<<20)
+	orDefault(&l.OverlayBytes, overlayBytes)
 	orDefault(&l.OverlayHard, 4*l.OverlayBytes)
 	orDefault(&l.CheckpointEvery, 30*time.Second)
-	orDefault(&l.LogBytes, 512<<20)
+	orDefault(&l.LogBytes, logBytes)
+	orDefault(&l.segmentBytes, segmentBytes)
 	orDefault(&l.ScrubBytes, 1<<20)
 	return l
 }
@@ -165,6 +187,8 @@ func (t Timing) withDefaults() Timing {
 	orDefault(&t.Reconnect, time.Hour)
 	orDefault(&t.Compare, 2*time.Second)
 	orDefault(&t.Scrub, 16*time.Second)
+	orDefault(&t.Calm, 5*time.Second)
+	orDefault(&t.Forgive, 30*time.Second)
 	return t
 }
 
@@ -183,7 +207,7 @@ func (o *Options) check() error {
 	if o.Table == nil {
 		return fail(CodeInvalid, "no table of commands was given")
 	}
-	for _, a := range []string{o.Cluster, o.Listen} {
+	for _, a := range append([]string{o.Cluster, o.Listen}, o.Peers...) {
 		if a == "" {
 			continue
 		}

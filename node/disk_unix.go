@@ -11,6 +11,10 @@ func diskOf(dir string) Disk {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return Disk{}
 	}
+	var file syscall.Stat_t
+	if err := syscall.Stat(dir, &file); err != nil {
+		return Disk{}
+	}
 	block := uint64(st.Bsize)
-	return Disk{Total: st.Blocks * block, Free: uint64(st.Bavail) * block}
+	return Disk{Total: st.Blocks * block, Free: uint64(st.Bavail) * block, device: uint64(file.Dev)}
 }

@@ -60,6 +60,7 @@ func (n *Node) attending(ctx context.Context) {
 	defer every.Stop()
 	for {
 		n.attend(ctx)
+		n.rememberStarts()
 		select {
 		case <-every.C:
 		case <-ctx.Done():
@@ -69,6 +70,7 @@ func (n *Node) attending(ctx context.Context) {
 }
 
 func (n *Node) attend(ctx context.Context) {
+	n.heedAlarms()
 	drained := n.isMarked(drainingKey, n.id.NodeID)
 	if n.draining.Swap(drained) != drained {
 		n.log.Info("an operator has decided whether this member is to be used", "drained", drained)

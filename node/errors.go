@@ -14,6 +14,7 @@ const (
 	CodeDamaged      = "DAMAGED"      // the data folder cannot be used as it is
 	CodeBadToken     = "BADTOKEN"     // no token, malformed, unknown or revoked
 	CodeTokenExpired = "TOKENEXPIRED" // was valid once
+	CodeTokenUsed    = "TOKENUSED"    // has let in as many as it was made for
 	CodeWrongCA      = "WRONGCA"      // the server is not of the group that the token names
 	CodeWrongCluster = "WRONGCLUSTER" // the peer belongs to another group
 	CodeRemoved      = "REMOVED"      // this member was taken out of the group for good
@@ -22,11 +23,15 @@ const (
 	CodeBehind       = "BEHIND"       // the member has not caught up
 	CodeUnreachable  = "UNREACHABLE"  // nobody answers there
 	CodeNotLeader    = "NOTLEADER"    // asked of a member that does not lead
+	CodeNoLeader     = "CLUSTERDOWN"  // there is none, or this member knows of none
 	CodeInvalid      = "INVALID"      // an argument that makes no sense
 	CodeUnsettled    = "UNSETTLED"    // died in the middle of a restore: take the state of the others
 	CodeBusy         = "BUSY"         // the same is under way already
 	CodeNotBackup    = "NOTBACKUP"    // the file is no backup
-	CodeNewer        = "NEWER"        // written by a newer program than this one
+	CodeNewer        = "NEWER"        // of a newer program than this one
+	CodeOlder        = "OLDER"        // of an older program than this one can go on from
+	CodeCopied       = "COPIED"       // the data folder is a copy of the member's, or lacks what it had
+	CodeNotReady     = "NOTREADY"     // an upgrade cannot be finalized yet
 	CodeNoSpace      = "NOSPACE"      // the disk has too little room left
 	CodeExists       = "EXISTS"       // there is something already
 	CodeConfirm      = "CONFIRM"      // it loses data: say that this is meant

@@ -71,7 +71,7 @@ func initGroup(ctx context.Context, opts Options, then func(*Node) error) (Forme
 	if err != nil {
 		return Formed{}, err
 	}
-	id.State = stateMember
+	id.State, id.Level = stateMember, opts.Table.Levels().Newest
 	return formed, id.write(opts.Dir) // last: from here on the folder is a member's
 }
 
@@ -97,7 +97,7 @@ func checkVacant(dir string) error {
 
 // clearFolder removes what an interrupted Init has left.
 func clearFolder(dir string) error {
-	for _, name := range []string{logFolder, tableFolder, pkiFolder, bootFile, restoringFile, identityFile} {
+	for _, name := range []string{logFolder, tableFolder, pkiFolder, bootFile, bootsFile, copiedFile, restoringFile, identityFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("clearing what an interrupted init or reset has left: %w", err)
 		}
@@ -186,7 +186,7 @@ func formState(ctx context.Context, opts Options, id Identity, ca *authority, th
 	return f, n.Close(ctx)
 }
 
-// writeFirst writes what a group begins with: its epoch, the key of visitor
+// writeFirst writes what a group begins with: its epoch, its feature level, the key of visitor
 // tokens, the hash of the setup token, the authority's key, a join token.
 func (n *Node) writeFirst(ctx context.Context, ca *authority, t token, setup string) error {
 	doc, err := ca.doc()
@@ -197,6 +197,9 @@ func (n *Node) writeFirst(ctx context.Context, ca *authority, t token, setup str
 	var cmds []command.Args
 	if n.opt.Table.Find([]byte("SYSTEM.INIT")) != nil {
 		cmds = append(cmds, command.New("SYSTEM.INIT", randomText(8), newSecret(), hex.EncodeToString(setupHash[:])))
+	}
+	if newest := n.levels().Newest; newest > command.FirstLevel {
+		cmds = append(cmds, raiseLevel(newest))
 	}
 	if err := n.write(ctx, append(cmds, n.tokenCommands(t, tokenTTL)...)...); err != nil {
 		return err

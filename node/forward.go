@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/parlorchat/parlor/raftfsm"
@@ -36,6 +37,9 @@ func (n *Node) carry(ctx context.Context) {
 		}
 		if r.leader != "" && !errors.Is(err, errRouteChanged) {
 			n.complain("the way to the leader broke", r.leader, err)
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			n.leaderRefused(ctx, r.leader)
 		}
 		select {
 		case <-r.changed:
@@ -76,6 +80,9 @@ func (n *Node) carryBy(ctx context.Context, r route) error {
 
 // carryHere makes log entries of everybody's requests: this member leads.
 func (n *Node) carryHere(ctx context.Context) error {
+	if err := n.clock.await(ctx, n.raft.CurrentTerm()); err != nil {
+		return err
+	}
 	n.inbox.clear()
 	n.accepting.Store(true)
 	err := n.batcher.run(ctx)

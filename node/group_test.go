@@ -25,18 +25,18 @@ func table() *command.Table { return command.NewTable(specs()) }
 
 func specs() []command.Spec {
 	return []command.Spec{
-		{Name: "SYSTEM.INIT", Arity: 4, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+		{Name: "SYSTEM.INIT", Arity: 4, Flags: command.Write | command.Internal | command.WhenFull, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			_, err := c.HSet([]byte("system:group"), []byte("epoch"), args[1])
 			return command.OK, err
 		}},
-		{Name: "SET", Arity: 3, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+		{Name: "SET", Arity: 3, Flags: command.Write, First: 1, Last: 1, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			c.Set(args[1], args[2])
 			return command.OK, nil
 		}},
-		{Name: "DEL", Arity: 2, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+		{Name: "DEL", Arity: 2, Flags: command.Write | command.WhenFull, First: 1, Last: 1, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			return command.Bool(c.Delete(args[1])), nil
 		}},
-		{Name: "INCR", Arity: 2, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+		{Name: "INCR", Arity: 2, Flags: command.Write, First: 1, Last: 1, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			v, _, err := c.Get(args[1])
 			if err != nil {
 				return command.Reply{}, err
@@ -45,7 +45,7 @@ func specs() []command.Spec {
 			c.Set(args[1], strconv.AppendInt(nil, n+1, 10))
 			return command.Int(n + 1), nil
 		}},
-		{Name: "HSET", Arity: -4, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+		{Name: "HSET", Arity: -4, Flags: command.Write, First: 1, Last: 1, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			for i := 2; i+1 < len(args); i += 2 {
 				if _, err := c.HSet(args[1], args[i], args[i+1]); err != nil {
 					return command.Reply{}, err
@@ -53,14 +53,14 @@ func specs() []command.Spec {
 			}
 			return command.Int(int64(len(args)/2 - 1)), nil
 		}},
-		{Name: "HSETNX", Arity: 4, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+		{Name: "HSETNX", Arity: 4, Flags: command.Write, First: 1, Last: 1, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			if _, ok, err := c.HGet(args[1], args[2]); err != nil || ok {
 				return command.Int(0), err
 			}
 			_, err := c.HSet(args[1], args[2], args[3])
 			return command.Int(1), err
 		}},
-		{Name: "HDEL", Arity: 3, Flags: command.Write, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
+		{Name: "HDEL", Arity: 3, Flags: command.Write, First: 1, Last: 1, Run: func(c *command.Call, args [][]byte) (command.Reply, error) {
 			ok, err := c.HDel(args[1], args[2])
 			return command.Bool(ok), err
 		}},
@@ -75,6 +75,7 @@ func specs() []command.Spec {
 		{Name: "NOW", Arity: 1, Flags: command.Write, Run: func(c *command.Call, _ [][]byte) (command.Reply, error) {
 			return command.Int(c.Now), nil
 		}},
+		command.LevelCommand(),
 	}
 }
 

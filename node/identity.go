@@ -1,16 +1,15 @@
 package node
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/google/uuid"
+	"github.com/parlorchat/parlor/storage/command"
 )
 
 // The data folder:
@@ -18,6 +17,8 @@ import (
 //	node.json     who this member is: Identity
 //	lock          held by the process that uses the folder
 //	boot          number of the last start, which request ids are made of
+//	boots         numbers of the starts before, which the others know it by
+//	copied        why this folder is not the member's any more
 //	pki/          ca.crt, node.crt, node.key
 //	log/          the raft log
 //	table/        the ordered table
@@ -35,14 +36,22 @@ const (
 // Identity is what a member knows of itself before it has read anything else.
 // The id stays when the addresses change.
 type Identity struct {
-	Format    int               `json:"format"` // 1
+	Format    int               `json:"format"` // 1, or 2 if there is a Level: programs from before levels refuse 2
 	State     string            `json:"state"`  // "forming" or "member"
 	ClusterID string            `json:"cluster_id"`
-	NodeID    string            `json:"node_id"`          // a UUID
-	Cluster   string            `json:"cluster"`          // address that others reach the cluster port at
-	Listen    string            `json:"listen,omitempty"` // listening address, where it differs
-	Peers     map[string]string `json:"peers,omitempty"`  // last known cluster addresses, by node id
+	NodeID    string            `json:"node_id"`             // a UUID
+	Cluster   string            `json:"cluster"`             // address that others reach the cluster port at
+	Listen    string            `json:"listen,omitempty"`    // listening address, where it differs
+	Peers     map[string]string `json:"peers,omitempty"`     // last known cluster addresses, by node id
+	Level     int               `json:"level,omitempty"`     // the group's feature level, if above the first
+	Starts    map[string]uint64 `json:"starts,omitempty"`    // number of every member's last start, by node id
+	StartsAt  uint64            `json:"starts_at,omitempty"` // log index that Starts is as of
 }
+
+const identityFormat = 2
+
+// level is the group's feature level as far as the member has heard.
+func (id Identity) level() int { return max(id.Level, command.FirstLevel) }
 
 const (
 	stateForming = "forming"
@@ -75,8 +84,8 @@ func readIdentity(dir string) (Identity, error) {
 	if err := json.Unmarshal(b, &id); err != nil {
 		return id, fail(CodeDamaged, filepath.Join(dir, identityFile)+" is not readable: "+err.Error())
 	}
-	if id.Format != 1 {
-		return id, fail(CodeDamaged, fmt.Sprintf("%s was written by a newer version (format %d)", filepath.Join(dir, identityFile), id.Format))
+	if id.Format < 1 || id.Format > identityFormat {
+		return id, fail(CodeNewer, fmt.Sprintf("%s was written by a newer program (format %d): use that one", filepath.Join(dir, identityFile), id.Format))
 	}
 	if _, err := uuid.Parse(id.NodeID); err != nil {
 		return id, fail(CodeDamaged, filepath.Join(dir, identityFile)+" has no valid node id")
@@ -85,6 +94,12 @@ func readIdentity(dir string) (Identity, error) {
 }
 
 func (id Identity) write(dir string) error {
+	id.Format = 1
+	if id.Level = id.level(); id.Level == command.FirstLevel {
+		id.Level = 0
+	} else {
+		id.Format = identityFormat
+	}
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
@@ -102,24 +117,6 @@ func (id Identity) listenAddr() string {
 
 // origin is the node id as requests carry it.
 func (id Identity) origin() [16]byte { return uuid.MustParse(id.NodeID) }
-
-// nextBoot numbers this start of the process, above every earlier one, and
-// keeps the number before it is used: request ids must never come twice.
-func nextBoot(dir string) (uint64, error) {
-	path := filepath.Join(dir, bootFile)
-	last := uint64(0)
-	b, err := os.ReadFile(path)
-	switch {
-	case err == nil && len(b) == 8:
-		last = binary.BigEndian.Uint64(b)
-	case err == nil:
-		return 0, fail(CodeDamaged, path+" is damaged")
-	case !errors.Is(err, fs.ErrNotExist):
-		return 0, fmt.Errorf("reading the number of the last start: %w", err)
-	}
-	boot := max(uint64(time.Now().UnixNano()), last+1)
-	return boot, writeFile(path, binary.BigEndian.AppendUint64(nil, boot), 0o600)
-}
 
 // writeFile replaces a file so that a crash leaves the old or the new one,
 // whole and on disk.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/parlorchat/parlor/storage/command"
 )
 
 // Joining gets a new member its certificate, and nothing else: the group does
@@ -34,6 +35,8 @@ type joinRequest struct {
 	NodeID  string `json:"node_id"`
 	CSR     []byte `json:"csr"`     // DER
 	Version string `json:"version"` // of the program
+	// Levels is the feature levels that the program supports.
+	Levels command.LevelRange `json:"levels,omitzero"`
 	// Renew asks for another certificate of a member that the group may have
 	// already: one that was away while its own ended or lost its authority.
 	Renew bool `json:"renew,omitempty"`
@@ -45,6 +48,7 @@ type joinAnswer struct {
 	Revision  uint64            `json:"revision"` // of the group's authorities
 	Cert      []byte            `json:"cert"`     // DER
 	Peers     map[string]string `json:"peers"`
+	Level     int               `json:"level,omitempty"` // the group's feature level
 }
 
 // Joined tells what a join has made.
@@ -97,14 +101,14 @@ func joinInto(ctx context.Context, opts Options, server string, t token) (Identi
 	if id.Cluster, err = chooseAddress(opts); err != nil {
 		return Identity{}, err
 	}
-	creds, answer, err := askForCertificate(ctx, server, t, joinRequest{NodeID: id.NodeID, Version: opts.Version})
+	creds, answer, err := askForCertificate(ctx, server, t, joinRequest{NodeID: id.NodeID, Version: opts.Version, Levels: opts.Table.Levels()})
 	if err != nil {
 		return Identity{}, err
 	}
 	if err := creds.store(opts.Dir); err != nil {
 		return Identity{}, err
 	}
-	id.ClusterID, id.Peers = answer.ClusterID, answer.Peers
+	id.ClusterID, id.Peers, id.Level = answer.ClusterID, answer.Peers, answer.Level
 	return id, id.write(opts.Dir) // last: without it the folder belongs to nobody
 }
 
@@ -280,7 +284,7 @@ func (n *Node) answerJoin(ctx context.Context, body []byte) (joinAnswer, error) 
 	if err := n.ReadIndex(ctx); err != nil {
 		return joinAnswer{}, err
 	}
-	if err := n.checkToken(req.TokenID, req.Secret); err != nil {
+	if _, err := n.checkToken(req.TokenID, req.Secret); err != nil {
 		return joinAnswer{}, err
 	}
 	switch {
@@ -288,6 +292,11 @@ func (n *Node) answerJoin(ctx context.Context, body []byte) (joinAnswer, error) 
 		return joinAnswer{}, errRemoved(req.NodeID)
 	case !req.Renew && n.isMember(req.NodeID):
 		return joinAnswer{}, fail(CodeInvalid, "the node id is taken")
+	}
+	if !req.Renew {
+		if err := checkLevel(req.Levels, n.Level(), "the program that asks to join"+versionText(req.Version)); err != nil {
+			return joinAnswer{}, err
+		}
 	}
 	a, ca, err := n.signing()
 	if err != nil {
@@ -297,10 +306,13 @@ func (n *Node) answerJoin(ctx context.Context, body []byte) (joinAnswer, error) 
 	if err != nil {
 		return joinAnswer{}, fail(CodeInvalid, err.Error())
 	}
+	if err := n.useToken(ctx, req.TokenID, req.Secret); err != nil { // last: who is refused has used nothing up
+		return joinAnswer{}, err
+	}
 	if req.Renew {
 		n.log.Info("gave a member another certificate", "member", req.NodeID, "token", req.TokenID)
 	} else {
 		n.log.Info("let a new member in", "member", req.NodeID, "token", req.TokenID)
 	}
-	return joinAnswer{ClusterID: n.id.ClusterID, Trusted: a.certs(), Revision: a.Revision, Cert: cert, Peers: n.addresses()}, nil
+	return joinAnswer{ClusterID: n.id.ClusterID, Trusted: a.certs(), Revision: a.Revision, Cert: cert, Peers: n.addresses(), Level: n.Level()}, nil
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,26 +124,13 @@ func (n *Node) followLeadership(stop <-chan struct{}) {
 	}
 }
 
-// standAlone begins the election of the only member with a vote at once: it
-// need not listen first whether somebody leads. If that fails, it is elected
-// after the usual silence.
-func (n *Node) standAlone() {
-	id, addr := raft.ServerID(n.id.NodeID), raft.ServerAddress(n.id.Cluster)
-	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: []byte(addr),
-	}}
-	if err := n.trans.TimeoutNow(id, addr, req, &raft.TimeoutNowResponse{}); err != nil {
-		n.log.Debug("the election waits for its time", "err", err)
-	}
-}
-
 // takeOffice applies this leader's own first entry and begins its duties. The
 // entry also sets the group's clock.
 func (n *Node) takeOffice(term uint64) {
-	n.clock.start(n.readClock())
+	n.takeUpTime(term)
 	entry := raftfsm.EncodeParts(n.clock.now(), newSeed(), 0, nil)
 	future := n.raft.ApplyLog(raft.Log{Data: entry}, 0)
-	if err := future.Error(); err != nil {
+	if err := n.await(future); err != nil {
 		n.log.Info("lost the leadership before it began", "term", term, "err", err)
 		return
 	}
@@ -150,6 +138,7 @@ func (n *Node) takeOffice(term uint64) {
 		return
 	}
 	n.log.Info("leading the group", "term", term, "index", future.Index())
+	n.metrics.elected.Inc()
 	n.settled()
 	n.lead.begin(term, future.Index())
 	n.trans.commit(future.Index(), term)
@@ -195,7 +184,7 @@ func (n *Node) resume(ctx context.Context) bool {
 	for len(n.opt.Resume) > 0 {
 		r := n.Propose(ctx, []command.Request{{Commands: []command.Args{n.opt.Resume}}})[0]
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || errors.Is(r.Err, command.ErrClosing):
 			return false
 		case r.Err != nil:
 			n.log.Warn("a new leader could not take up the time", "err", r.Err)

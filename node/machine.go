@@ -70,7 +70,10 @@ func (m *machine) openLog(n *Node) error {
 	if err = raftfsm.CheckLog(dir); err != nil {
 		return fail(CodeDamaged, err.Error())
 	}
-	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log"))); err != nil {
+	if err = raftfsm.MendLog(dir); err != nil {
+		return err
+	}
+	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log")), wal.WithSegmentSize(n.opt.Limits.segmentBytes)); err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
 	m.stable = m.files
@@ -126,11 +129,17 @@ func (n *Node) raftConfig() *raft.Config {
 func (m *machine) openState(n *Node) error {
 	m.fsm = raftfsm.New(raftfsm.Config{
 		DB: m.db, Table: n.opt.Table, Node: n.id.origin(),
-		Waiter: n.pending, Observer: n.observe, Fatal: n.opt.Fatal, Logger: n.log,
+		Waiter: n.pending, Observer: n.observe, Effects: n.effects.tell, Fatal: n.opt.Fatal, Logger: n.log,
 	})
+	if err := n.checkOwnLevel(m.fsm.Level()); err != nil {
+		return err
+	}
+	n.levelSeen.Store(int64(n.id.level()))
+	n.pending.level = m.fsm.Level
 	store := raftfsm.NewSnapshotStore(m.db)
-	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived}
-	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update}
+	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived, metrics: n.metrics}
+	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update, grown: make(chan struct{}, 1)}
+	m.wal.step = n.opt.Limits.need(n.opt.disk(n.opt.Dir).Total) / 16
 	guarded := raftfsm.NewLogStore(m.wal, n.opt.Fatal)
 	if err := raftfsm.Reconcile(m.db, guarded); err != nil {
 		return fmt.Errorf("bringing log and table in line: %w", err)
@@ -152,6 +161,7 @@ func (n *Node) observe(index uint64, touched []string) {
 	st := n.db.State()
 	n.readTime.advance(st.Clock)
 	n.applied.reach(index)
+	n.followLevel()
 	if n.IsLeader() && n.raft.LastIndex() == st.Index {
 		n.trans.commit(st.Index, st.Term) // no later entry is going to say it
 	}

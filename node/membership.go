@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ const (
 	removedKey  = "system:removed"
 	learnersKey = "system:learners"
 	drainingKey = "system:draining"
+	alarmsKey   = "system:alarms"
 
 	promoteLag    = 250 // entries that a new member may be behind to get a vote
 	changeTimeout = 10 * time.Second
@@ -33,7 +35,9 @@ const (
 
 // Calls between members.
 const (
-	callReadIndex = "read-index"
+	callReadIndex = "read-index" // of versions that do not know the next one
+	callReadPoint = "read-point"
+	callTime      = "time"
 	callAnnounce  = "announce"
 	callState     = "state"
 	callOperate   = "operate"
@@ -51,12 +55,23 @@ type memberInfo struct {
 	HTTP    string `json:"http,omitempty"`
 	RESP    string `json:"resp,omitempty"`
 	Version string `json:"version,omitempty"`
+	// Levels is the feature levels that its program supports; zero: one from
+	// before there were any.
+	Levels command.LevelRange `json:"levels,omitzero"`
+	Boot   uint64             `json:"boot,omitempty"` // number of its start; 0: its program does not tell
+}
+
+// announcement is what a member says of itself.
+type announcement struct {
+	memberInfo
+	Starts []uint64 `json:"starts,omitempty"` // see starts.go
+	Index  uint64   `json:"index,omitempty"`  // log index that its state is as of
 }
 
 func (n *Node) self() memberInfo {
 	n.selfMu.Lock()
 	defer n.selfMu.Unlock()
-	return memberInfo{ID: n.id.NodeID, Name: n.opt.Name, Cluster: n.id.Cluster, HTTP: n.opt.HTTP, RESP: n.opt.RESP, Version: n.opt.Version}
+	return memberInfo{ID: n.id.NodeID, Name: n.opt.Name, Cluster: n.id.Cluster, HTTP: n.opt.HTTP, RESP: n.opt.RESP, Version: n.opt.Version, Levels: n.levels(), Boot: n.pending.boot}
 }
 
 // Announce tells the group at which addresses this member serves HTTP and
@@ -88,12 +103,23 @@ type announceAnswer struct {
 // and whenever one changes. Everybody is told, so that members find each other
 // at new addresses even while there is no leader; the leader writes it down.
 func (n *Node) announcing(ctx context.Context) {
+	if n.waitIntroduced(ctx) != nil {
+		return
+	}
 	pause := 50 * time.Millisecond
 	for {
 		recorded, err := n.announceOnce(ctx)
-		if e := (*Error)(nil); errors.As(err, &e) && e.Code == CodeRemoved {
+		switch e := (*Error)(nil); {
+		case !errors.As(err, &e):
+		case e.Code == CodeRemoved:
 			n.log.Error("this member was removed from the group; its data folder can be deleted", "member", n.id.NodeID)
 			n.expelled.Store(true)
+			return
+		case e.Code == CodeCopied:
+			n.deny(e)
+			return
+		case e.Code == CodeNewer || e.Code == CodeOlder:
+			n.opt.Fatal(e)
 			return
 		}
 		var retry <-chan time.Time
@@ -120,6 +146,7 @@ func (n *Node) announcing(ctx context.Context) {
 
 func (n *Node) announceOnce(ctx context.Context) (recorded bool, err error) {
 	me := n.self()
+	n.askAround(ctx)
 	if n.lead.term.Load() != 0 {
 		if err := n.admit(ctx, me); err != nil {
 			return false, err
@@ -133,32 +160,40 @@ func (n *Node) announceOnce(ctx context.Context) (recorded bool, err error) {
 	peers := n.addresses()
 	delete(peers, me.ID)
 	results := make(chan result, len(peers))
+	said := announcement{memberInfo: me, Starts: n.starts, Index: n.Applied()}
 	for id, addr := range peers {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 			defer cancel()
 			var r result
-			r.err = n.calls.callAt(ctx, id, addr, callAnnounce, me, &r.answer)
+			r.err = n.calls.callAt(ctx, id, addr, callAnnounce, said, &r.answer)
 			results <- r
 		}()
 	}
 	for range peers {
 		r := <-results
 		recorded = recorded || r.err == nil && r.answer.Recorded
-		if e := (*Error)(nil); errors.As(r.err, &e) && e.Code == CodeRemoved {
+		if e := (*Error)(nil); errors.As(r.err, &e) && slices.Contains(final, e.Code) {
 			err = r.err
 		}
 	}
 	return recorded, err
 }
 
+// final are the answers after which nobody need be asked again.
+var final = []string{CodeRemoved, CodeCopied, CodeNewer, CodeOlder}
+
 // answerAnnounce hears where a member is.
 func (n *Node) answerAnnounce(ctx context.Context, peer string, body []byte) (any, error) {
-	var info memberInfo
-	if err := json.Unmarshal(body, &info); err != nil || info.ID != peer {
+	var said announcement
+	if err := json.Unmarshal(body, &said); err != nil || said.ID != peer {
 		return nil, fail(CodeInvalid, "a member can announce itself only")
 	}
+	info := said.memberInfo
 	if err := checkAdvertised(info.Cluster); err != nil {
+		return nil, err
+	}
+	if err := n.checkStart(ctx, peer, said.Starts, said.Index); err != nil {
 		return nil, err
 	}
 	n.book.announce(peer, info.Cluster)
@@ -175,6 +210,9 @@ func (n *Node) admit(ctx context.Context, info memberInfo) error {
 	defer n.changing.Unlock()
 	if n.isRemoved(info.ID) {
 		return errRemoved(info.ID)
+	}
+	if err := n.supportsLevel(info); err != nil {
+		return err
 	}
 	known := false
 	for _, s := range n.servers() {
@@ -344,16 +382,25 @@ func (n *Node) configured() map[string]string {
 // rememberPeers keeps the members' addresses in the data folder, for a member
 // whose log has not told it yet.
 func (n *Node) rememberPeers() {
-	n.remembering.Lock()
-	defer n.remembering.Unlock()
 	peers := n.addresses()
 	delete(peers, n.id.NodeID)
-	id := n.id
-	if maps.Equal(peers, n.remembered) || id.State != stateMember {
-		return
-	}
-	id.Peers, n.remembered = peers, peers
-	if err := id.write(n.opt.Dir); err != nil {
+	if err := n.keep(func(id *Identity) { id.Peers = peers }); err != nil {
 		n.log.Warn("remembering the members' addresses", "err", err)
 	}
+}
+
+// keep changes what the data folder says of the member.
+func (n *Node) keep(change func(id *Identity)) error {
+	n.keeping.Lock()
+	defer n.keeping.Unlock()
+	id := n.kept
+	change(&id)
+	if id.State != stateMember || reflect.DeepEqual(id, n.kept) {
+		return nil
+	}
+	if err := id.write(n.opt.Dir); err != nil {
+		return err
+	}
+	n.kept = id
+	return nil
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -12,7 +13,10 @@ func TestARemovedMemberDoesNotComeBack(t *testing.T) {
 	gone := g.members[f]
 	asked := g.members[(f+1)%3]
 	wantCode(t, asked.Remove(t.Context(), "00000000-0000-0000-0000-000000000000", false), CodeNotMember)
-	must(t, asked.Remove(t.Context(), gone.NodeID(), false))
+	// A leader that loses its office in the middle leaves the rest to the next.
+	if err := asked.Remove(t.Context(), gone.NodeID(), false); err != nil && !strings.Contains(err.Error(), "it will be tried again") {
+		t.Fatal(err)
+	}
 	dir := gone.opt.Dir
 	g.kill(f)
 	g.waitVoters(2)
@@ -123,7 +127,7 @@ func TestTheCommandLineReachesTheMember(t *testing.T) {
 	t.Parallel()
 	g := form(t, 1, nil)
 	admin := NewAdmin(g.members[0].opt.Dir)
-	text, err := admin.CreateToken(t.Context(), 0)
+	text, err := admin.CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	made, err := parseToken(text)
 	must(t, err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,7 @@ type Node struct {
 	batcher    *batcher
 	applied    applied
 	watchers   *watchers
+	effects    *effects
 	broadcasts *broadcasts
 
 	reads       readIndexer // for readers on this member
@@ -58,21 +60,28 @@ type Node struct {
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
 	quarantined  ward
-	inQuarantine wards     // other members, while this one leads
-	undecided    time.Time // since when comparing has found no majority
+	peers        peerFigures
+	tight        time.Time               // when there was too little room, for watchingRoom
+	alarms       atomic.Pointer[[]Alarm] // of all members; nil or empty: none
+	inQuarantine wards                   // other members, while this one leads
+	undecided    time.Time               // since when comparing has found no majority
 	scrub        scrubber
 	reseeding    sync.Mutex
-	remembering  sync.Mutex        // guards remembered
-	remembered   map[string]string // addresses in the data folder
-	changing     sync.Mutex        // one change of the membership at a time
-	restoring    sync.Mutex        // one restore at a time
-	unsettled    atomic.Bool       // there is a mark of a restore
-	replacing    atomic.Bool       // the state is being replaced by a restore of this member
-	renewing     sync.Mutex        // one change of the credentials at a time
-	rotation     sync.Mutex        // one step of replacing the authority at a time
-	transferring sync.Mutex        // the leadership is handed over once at a time
+	levelSeen    atomic.Int64 // the feature level that is, or is about to be, in the data folder
+	keeping      sync.Mutex   // guards kept
+	kept         Identity     // as it is in the data folder
+	changing     sync.Mutex   // one change of the membership at a time
+	restoring    sync.Mutex   // one restore at a time
+	unsettled    atomic.Bool  // there is a mark of a restore
+	replacing    atomic.Bool  // the state is being replaced by a restore of this member
+	renewing     sync.Mutex   // one change of the credentials at a time
+	rotation     sync.Mutex   // one step of replacing the authority at a time
+	transferring sync.Mutex   // the leadership is handed over once at a time
 	joins        chan struct{}
 	announce     chan struct{}
+	starts       []uint64      // numbers of the last starts, this one at the end
+	introduced   chan struct{} // closed when this start may take part in raft
+	denied       atomic.Bool   // the folder is not this member's any more
 
 	ctx     context.Context // ends with the member
 	cancel  context.CancelFunc
@@ -90,7 +99,14 @@ func Open(opts Options) (*Node, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	if _, err := Inspect(opts.Dir); err != nil {
+	id, err := Inspect(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := (&Node{opt: opts}).checkOwnLevel(id.level()); err != nil {
+		return nil, err
+	}
+	if err := checkDenied(opts.Dir); err != nil {
 		return nil, err
 	}
 	lock, err := lockFolder(opts.Dir)
@@ -100,7 +116,7 @@ func Open(opts Options) (*Node, error) {
 	n, err := openMember(opts)
 	if err != nil {
 		lock.Close()
-		return nil, err
+		return nil, withRoom(opts.Dir, err)
 	}
 	n.lock = lock
 	if err := n.checkSettled(); err != nil {
@@ -147,20 +163,22 @@ func open(opts Options, id Identity) (*Node, error) {
 // prepare makes a member, without what it has on disk.
 func prepare(opts Options, id Identity) (*Node, error) {
 	n := &Node{
-		opt: opts, id: id, log: opts.Log.With("node", id.NodeID[:8]),
+		opt: opts, id: id, kept: id, log: opts.Log.With("node", id.NodeID[:8]),
 		metrics:    newMetrics(opts.Metrics),
 		notify:     make(chan bool),
-		routes:     newRoutes(),
 		inbox:      newInbox(),
 		watchers:   newWatchers(),
+		effects:    newEffects(),
 		broadcasts: newBroadcasts(),
 		readTime:   newReadTime(),
 		complaints: newRecentTexts(),
 		joins:      make(chan struct{}, joinsAtOnce),
 		announce:   make(chan struct{}, 1),
+		introduced: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.clock = newLeaderClock(n.log)
+	n.clock = newLeaderClock(n.log, opts.wall)
+	n.routes = newRoutes(n.metrics.leaderChanges.Inc)
 	n.reads.round = n.readRound
 	n.leaderRound.round = n.leaderReadIndex
 	creds, err := loadCredentials(opts.Dir)
@@ -178,14 +196,13 @@ func prepare(opts Options, id Identity) (*Node, error) {
 	if err := reapStaging(opts.Dir); err != nil {
 		return nil, err
 	}
-	boot, err := nextBoot(opts.Dir)
-	if err != nil {
+	if n.starts, err = beginStart(opts.Dir); err != nil {
 		return nil, err
 	}
 	if err := n.loadQuarantine(); err != nil {
 		return nil, err
 	}
-	n.pending = newPending(id.origin(), boot, opts.Table, opts.Limits)
+	n.pending = newPending(id.origin(), n.starts[len(n.starts)-1], opts.Table, opts.Limits)
 	return n, nil
 }
 
@@ -214,7 +231,7 @@ func (n *Node) start(context.Context) error {
 	}
 	n.openPort(ln)
 	n.checkpointed.Store(time.Now().UnixNano())
-	if n.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, n.logs, n.stable, n.snapshots, n.trans); err != nil {
+	if n.raft, err = raft.NewRaft(n.raftConfig(), timedFSM{n.fsm, n.metrics.apply}, n.logs, n.stable, n.snapshots, n.trans); err != nil {
 		ln.Close()
 		n.trans.Close()
 		return fmt.Errorf("starting raft: %w", err)
@@ -228,18 +245,25 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.routes.follow(n.raft, n.ctx.Done()) })
 	n.background(func() { n.carry(n.ctx) })
 	n.background(func() { n.expiring(n.ctx) })
+	n.background(func() { n.hearing(n.ctx) })
 	n.background(func() { n.checkpointing(n.ctx) })
 	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.beating(n.ctx) })
 	n.background(func() { n.keepingCertificates(n.ctx) })
+	n.background(func() { n.watchingRoom(n.ctx) })
 	n.background(func() { n.wal.guard(n.ctx, n.opt.Timing.Watchdog, n.opt.Fatal) })
 	n.RunAsLeader(n.tick)
 	n.RunAsLeader(n.governing)
 	n.RunAsLeader(n.rotating)
 	n.RunAsLeader(n.comparing)
+	n.RunAsLeader(n.forgiving)
+	n.RunAsLeader(n.watchingPeers)
 	n.port.start() // last: those who connect are served at once
+	n.background(func() { n.introduce(n.ctx) })
 	if n.onlyVoter() {
-		n.background(n.standAlone)
+		// It need not listen first whether somebody leads. If this fails, it is
+		// elected after the usual silence.
+		n.background(n.stand)
 	}
 	return nil
 }
@@ -247,7 +271,7 @@ func (n *Node) start(context.Context) error {
 // openPort prepares the cluster port and what is served there.
 func (n *Node) openPort(ln net.Listener) {
 	n.streams = newRaftStreams(n.guard, n.id.Cluster)
-	n.trans = newRaftTransport(n.serves, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.trans = newRaftTransport(n.serves, n.meetForVote, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: n.book,
 		Logger:                newRaftLog(n.log, "raft-net"),
 		Stream:                n.streams,
@@ -257,7 +281,10 @@ func (n *Node) openPort(ln net.Listener) {
 	}))
 	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
 		callReadIndex: n.answerReadIndex,
+		callReadPoint: n.answerReadPoint,
+		callTime:      n.answerTime,
 		callAnnounce:  n.answerAnnounce,
+		callMeet:      n.answerMeet,
 		callState:     n.answerState,
 		callOperate:   n.answerOperate,
 		callBroadcast: n.answerBroadcast,
@@ -267,9 +294,15 @@ func (n *Node) openPort(ln net.Listener) {
 		callHash:      n.answerHash,
 		callScrub:     n.answerScrub,
 		callDiffers:   n.answerDiffers,
+		callRoom:      n.answerRoom,
+		callGone:      n.answerGone,
 	}}
 	n.port = newPort(ln, n.guard.server(), n.guard.still, n.log)
-	n.port.serve[protoRaft] = n.streams.serve
+	n.port.serve[protoRaft] = func(conn *tls.Conn) {
+		if n.waitIntroduced(n.ctx) == nil {
+			n.streams.serve(conn)
+		}
+	}
 	n.port.serve[protoWrites] = n.serveWrites
 	n.port.serve[protoCalls] = answers.serve
 	n.port.serve[protoSeed] = n.serveSeed
@@ -356,9 +389,10 @@ func (n *Node) stop() error {
 		errs = append(errs, shutdown.Error())
 		n.calls.close()
 		n.pending.abandon()
-		n.work.Wait()
 	}
+	n.work.Wait()
 	n.watchers.close()
+	n.effects.close()
 	errs = append(errs, n.machine.close())
 	if n.lock != nil {
 		errs = append(errs, n.lock.Close())
@@ -376,11 +410,19 @@ func (n *Node) Propose(ctx context.Context, reqs []command.Request) []command.Re
 	if len(reqs) == 0 {
 		return nil
 	}
-	started := time.Now()
-	deadline := started.Add(n.opt.Timing.Propose)
+	deadline := time.Now().Add(n.opt.Timing.Propose)
 	if err := n.serves(); err != nil {
 		return n.refuse(reqs, err)
 	}
+	if len(n.Alarms()) > 0 {
+		return n.proposeRoomMaking(ctx, reqs, deadline)
+	}
+	return n.carryOut(ctx, reqs, deadline)
+}
+
+// carryOut is Propose for what is admitted.
+func (n *Node) carryOut(ctx context.Context, reqs []command.Request, deadline time.Time) []command.Result {
+	started := time.Now()
 	if n.overloaded() && !n.roomBy(ctx, deadline) {
 		return n.refuse(reqs, command.ErrBusy)
 	}
@@ -409,7 +451,14 @@ func (n *Node) refuse(reqs []command.Request, err error) []command.Result {
 func (n *Node) roomBy(ctx context.Context, deadline time.Time) bool {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return n.waitRoom(ctx) == nil
+	for n.overloaded() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // overloaded: checkpoints do not keep up with writes.
@@ -466,10 +515,30 @@ func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
 	if err := n.serves(); err != nil {
 		return err
 	}
-	return n.look(fn)
+	return n.db.View(func(rows storage.Reader, st storage.State) error {
+		if err := n.current(st); err != nil {
+			return err
+		}
+		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
+	})
 }
 
-// look is View for the member itself, which goes on in quarantine.
+// current refuses readers while the table is one of an earlier entry than they
+// have been promised: a reseed has put it there, and carries the entries since
+// out again.
+func (n *Node) current(st storage.State) error {
+	if st.Index < n.applied.index.Load() {
+		return errReseeding
+	}
+	return nil
+}
+
+// errReseeding is told to readers. It is command.ErrNoLeader to those who only
+// want to know whether to try again or elsewhere.
+var errReseeding error = refused{fail(CodeBusy, "this node is being given the group's state and is about to serve again; try again, or another node")}
+
+// look is View for the member itself, which goes on in quarantine and while the
+// state is being replaced.
 func (n *Node) look(fn func(tx *keyspace.Tx) error) error {
 	return n.db.View(func(rows storage.Reader, st storage.State) error {
 		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
@@ -483,6 +552,9 @@ func (n *Node) Walk(fn func(tx *keyspace.Tx) error) error {
 		return err
 	}
 	return n.db.Walk(func(rows storage.Reader, st storage.State) error {
+		if err := n.current(st); err != nil {
+			return err
+		}
 		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
 	})
 }

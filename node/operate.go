@@ -26,14 +26,13 @@ type Operation struct {
 
 // What can be done.
 const (
-	DoRemove     = "remove"      // take a member out for good; see Node.remove
-	DoPromote    = "promote"     // give a member a vote
-	DoDemote     = "demote"      // take its vote away
-	DoTransfer   = "transfer"    // let it lead; without a member: whoever is best
-	DoDrain      = "drain"       // nobody should use it, until …
-	DoResume     = "resume"      // … it is told to go on
-	DoFinalize   = "finalize"    // raise the group's feature level; see level.go
-	DoClearAlarm = "clear-alarm" // of a member; without one: all of them
+	DoRemove   = "remove"   // take a member out for good; see Node.remove
+	DoPromote  = "promote"  // give a member a vote
+	DoDemote   = "demote"   // take its vote away
+	DoTransfer = "transfer" // let it lead; without a member: whoever is best
+	DoDrain    = "drain"    // nobody should use it, until …
+	DoResume   = "resume"   // … it is told to go on
+	DoFinalize = "finalize" // raise the group's feature level; see level.go
 )
 
 // Operate has the leader carry an operation out.
@@ -107,11 +106,12 @@ func (n *Node) operate(ctx context.Context, op Operation) error {
 		DoTransfer: func(ctx context.Context, id string, _ bool) error { return n.transfer(ctx, id) },
 		DoDrain:    n.drainMember,
 		DoResume:   n.resumeMember,
+		DoFinalize: n.finalize,
 	}[op.Do]
 	switch {
 	case do == nil:
 		return fail(CodeInvalid, "this member knows no operation "+strconv.Quote(op.Do)+": it may run an older version")
-	case id == "" && op.Do != DoTransfer && op.Do != DoFinalize && op.Do != DoClearAlarm:
+	case id == "" && op.Do != DoTransfer && op.Do != DoFinalize:
 		return fail(CodeInvalid, op.Do+" needs a member")
 	}
 	return do(ctx, id, op.Force)

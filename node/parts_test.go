@@ -19,15 +19,15 @@ func TestTheLeadersClockNeverGoesBackAndFollowsSlowly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		wall, up := time.UnixMilli(1_800_000_000_000), time.Duration(0)
 		c := &leaderClock{
-			log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
+			log: slog.New(slog.NewTextHandler(io.Discard, nil)), set: make(chan struct{}),
 			wall:   func() time.Time { return wall },
 			uptime: func() time.Duration { return up },
 		}
-		floor := wall.UnixMilli() + rapid.Int64Range(-5000, 5000).Draw(t, "floor")
-		c.start(floor)
+		begin := wall.UnixMilli() + rapid.Int64Range(-5000, 5000).Draw(t, "begin")
+		c.start(1, begin)
 		last := c.now()
-		if last < floor {
-			t.Fatalf("it starts at %d, below %d", last, floor)
+		if last != begin {
+			t.Fatalf("it starts at %d, not at %d", last, begin)
 		}
 		for range rapid.IntRange(1, 50).Draw(t, "steps") {
 			passed := time.Duration(rapid.Int64Range(0, 10_000).Draw(t, "passed")) * time.Millisecond
@@ -49,11 +49,11 @@ func TestTheLeadersClockNeverGoesBackAndFollowsSlowly(t *testing.T) {
 func TestTheLeadersClockComesToTheWallClockInTime(t *testing.T) {
 	wall, up := time.UnixMilli(1_800_000_000_000), time.Duration(0)
 	c := &leaderClock{
-		log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
+		log: slog.New(slog.NewTextHandler(io.Discard, nil)), set: make(chan struct{}),
 		wall:   func() time.Time { return wall },
 		uptime: func() time.Duration { return up },
 	}
-	c.start(0)
+	c.start(1, wall.UnixMilli())
 	wall = wall.Add(time.Second)
 	for range 4000 {
 		up += time.Second

@@ -25,6 +25,7 @@ type pending struct {
 	boot   uint64
 	limits Limits
 	table  *command.Table
+	level  func() int // the group's feature level
 
 	mu      sync.Mutex
 	ring    []slot // of sequence number s: ring[s & (len-1)]
@@ -59,7 +60,7 @@ type call struct {
 
 func newPending(origin [16]byte, boot uint64, table *command.Table, limits Limits) *pending {
 	return &pending{
-		origin: origin, boot: boot, table: table, limits: limits,
+		origin: origin, boot: boot, table: table, limits: limits, level: func() int { return command.FirstLevel },
 		ring: make([]slot, 1024), first: 1, next: 1, end: 1,
 		arrived: make(chan struct{}, 1),
 	}
@@ -126,8 +127,12 @@ func (p *pending) check(r *command.Request, size int) error {
 		if len(c) == 0 {
 			return errNoCommand
 		}
-		if p.table.Find(c[0]) == nil {
+		spec := p.table.Find(c[0])
+		if spec == nil {
 			return fail("ERR", fmt.Sprintf("unknown command '%.64s'", c[0]))
+		}
+		if spec.Level > command.FirstLevel && spec.Level > p.level() {
+			return command.ErrLevel(spec, p.level())
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,7 +32,8 @@ type Quarantine struct {
 // CodeQuarantined is the code of what clients of such a member are told.
 const CodeQuarantined = "QUARANTINED"
 
-// refused is what clients of a member in quarantine are told. To those who do
+// refused is what clients of a member in quarantine are told, and of one that
+// is being given the group's state. To those who do
 // not care why, it is command.ErrNoLeader: another member may do it.
 type refused struct{ said *Error }
 
@@ -222,26 +222,13 @@ func (w *wards) has(id string) bool {
 	return w.ids[id]
 }
 
-// sentSnapshots is the snapshot store of a member that may be in quarantine:
-// then no other member gets its table.
-type sentSnapshots struct {
-	raft.SnapshotStore
-	serves  func() error
-	arrived func(id string) bool
-}
-
-// Open is part of raft.SnapshotStore.
-func (s sentSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	if err := s.serves(); err != nil && !s.arrived(id) {
-		return nil, nil, err
-	}
-	return s.SnapshotStore.Open(id)
-}
-
 // RequestVote is part of raft.Transport. A member in quarantine asks nobody
 // for a vote: whoever leads must have the group's state.
 func (t *raftTransport) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
 	if err := t.serves(); err != nil {
+		return err
+	}
+	if err := t.meet(id); err != nil {
 		return err
 	}
 	return t.transport.RequestVote(id, target, args, resp)
@@ -250,6 +237,9 @@ func (t *raftTransport) RequestVote(id raft.ServerID, target raft.ServerAddress,
 // RequestPreVote is part of raft.WithPreVote.
 func (t *raftTransport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
 	if err := t.serves(); err != nil {
+		return err
+	}
+	if err := t.meet(id); err != nil {
 		return err
 	}
 	return t.transport.RequestPreVote(id, target, args, resp)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -83,7 +84,11 @@ func (n *Node) readRoundBy(ctx context.Context, r route) (uint64, error) {
 	case "":
 		return 0, errUnconfirmed
 	case n.id.NodeID:
-		return n.leaderReadIndex()
+		index, err := n.leaderReadIndex()
+		if err == nil {
+			n.readTime.hear(n.clock.now(), 0)
+		}
+		return index, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*n.opt.Timing.Election)
 	defer cancel()
@@ -94,9 +99,26 @@ func (n *Node) readRoundBy(ctx context.Context, r route) (uint64, error) {
 		case <-ctx.Done():
 		}
 	}()
-	var index uint64
-	err := n.calls.call(ctx, r.leader, callReadIndex, nil, &index)
-	return index, err
+	var point readPoint
+	asked := time.Now()
+	err := n.calls.call(ctx, r.leader, callReadPoint, nil, &point)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Code == CodeInvalid { // an older version
+		var index uint64
+		err = n.calls.call(ctx, r.leader, callReadIndex, nil, &index)
+		return index, err
+	}
+	if err == nil {
+		n.readTime.hear(point.Clock, time.Since(asked))
+	}
+	return point.Index, err
+}
+
+// readPoint is what a read must not be before: a log index, and a time, in ms
+// since 1970: what has expired for one reader is not there for the next one on
+// another member.
+type readPoint struct {
+	Index uint64 `json:"index"`
+	Clock int64  `json:"clock"`
 }
 
 // leaderReadIndex is the index as of now, if this member still leads after a
@@ -127,4 +149,13 @@ func (n *Node) answerReadIndex(_ context.Context, _ string, _ []byte) (any, erro
 		return nil, errNotLeader
 	}
 	return n.leaderRound.index(n.ctx)
+}
+
+// answerReadPoint is answerReadIndex with the time.
+func (n *Node) answerReadPoint(ctx context.Context, id string, args []byte) (any, error) {
+	index, err := n.answerReadIndex(ctx, id, args)
+	if err != nil {
+		return nil, err
+	}
+	return readPoint{index.(uint64), n.clock.now()}, nil
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -110,7 +111,7 @@ func recoverMember(opts Options, id Identity, keep []string, broken *error) (r R
 	if err := n.release(); err != nil { // its state is the group's from now on
 		return r, err
 	}
-	return r, errors.Join(n.forget(r.Kept), removeMark(opts.Dir))
+	return r, errors.Join(n.forget(r.Kept), removeMark(opts.Dir, restoringFile), removeMark(opts.Dir, copiedFile))
 }
 
 // logEnd is where a member's log ends.
@@ -244,10 +245,37 @@ func (n *Node) regroup(tx *keyspace.Tx, r *Recovered) error {
 			}
 		}
 	}
+	if err := forgetStarts(tx, r.Kept); err != nil {
+		return err
+	}
 	if n.opt.Renew == nil {
 		return nil
 	}
 	return n.opt.Renew(tx, r.Epoch)
+}
+
+// forgetStarts makes the group take the members' folders as they are: the
+// state may be of before or after their last starts.
+func forgetStarts(tx *keyspace.Tx, kept []FolderMember) error {
+	for _, m := range kept {
+		v, ok, err := tx.HGet([]byte(membersKey), []byte(m.ID))
+		if err != nil {
+			return err
+		}
+		var info memberInfo
+		if !ok || json.Unmarshal(v, &info) != nil {
+			continue
+		}
+		info.Boot = 0
+		doc, err := json.Marshal(info)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.HSet([]byte(membersKey), []byte(m.ID), doc); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *Node) emptyLog() error {
@@ -264,12 +292,12 @@ func (n *Node) emptyLog() error {
 
 // forget takes the addresses of those who are gone out of the identity.
 func (n *Node) forget(kept []FolderMember) error {
-	id := n.id
-	id.Peers = maps.Clone(id.Peers)
-	maps.DeleteFunc(id.Peers, func(peer, _ string) bool {
-		return !slices.ContainsFunc(kept, func(m FolderMember) bool { return m.ID == peer })
+	return n.keep(func(id *Identity) {
+		id.Peers = maps.Clone(id.Peers)
+		maps.DeleteFunc(id.Peers, func(peer, _ string) bool {
+			return !slices.ContainsFunc(kept, func(m FolderMember) bool { return m.ID == peer })
+		})
 	})
-	return id.write(n.opt.Dir)
 }
 
 // copyFolder copies a data folder, files and folders only, to a place where
@@ -277,7 +305,7 @@ func (n *Node) forget(kept []FolderMember) error {
 func copyFolder(from, to string) error {
 	size := uint64(0)
 	err := filepath.WalkDir(from, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil || !d.Type().IsRegular() || d.Name() == BallastFile {
 			return err
 		}
 		info, err := d.Info()
@@ -312,10 +340,10 @@ func copyFolder(from, to string) error {
 				return err
 			}
 			return syncFolder(filepath.Dir(filepath.Join(to, rel)))
-		case d.Type().IsRegular():
+		case d.Type().IsRegular() && d.Name() != BallastFile:
 			return copyFile(path, filepath.Join(to, rel))
 		}
-		return nil // the socket
+		return nil // the socket, the ballast
 	})
 }
 

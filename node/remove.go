@@ -18,7 +18,7 @@ func (n *Node) remove(ctx context.Context, id string, force bool) error {
 		return n.leaveItToTheNext(ctx)
 	}
 	err := n.write(ctx, n.mark(removedKey, id), unmark(membersKey, id),
-		unmark(learnersKey, id), unmark(drainingKey, id))
+		unmark(learnersKey, id), unmark(drainingKey, id), unmark(alarmsKey, id))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parlorchat/parlor/raftfsm"
+	"github.com/parlorchat/parlor/storage"
 )
 
 // ReseedStopped is Reseed for a member that does not run, perhaps because its
@@ -58,25 +59,47 @@ func (n *Node) reseedStopped(ctx context.Context) (Reseeded, error) {
 	if err := n.openLog(n); err != nil {
 		return Reseeded{}, err
 	}
-	var why error
-	for peer, addr := range n.id.Peers {
-		in, err := n.fetchTable(ctx, peer, addr)
-		if err != nil {
-			why = errors.Join(why, err)
-			continue
-		}
-		done := Reseeded{From: peer, Index: in.State().Index, Bytes: in.Size()}
-		if err := n.db.Install(in); err != nil {
-			return Reseeded{}, errors.Join(err, in.Discard())
-		}
-		var failed error
-		logs := raftfsm.NewLogStore(n.files, func(err error) { failed = err })
-		if err := errors.Join(raftfsm.Reconcile(n.db, logs), failed); err != nil {
-			return Reseeded{}, err
-		}
-		return done, n.release()
+	peer, in, err := n.fetchFromLeader(ctx)
+	if err != nil {
+		return Reseeded{}, fmt.Errorf("no leader of the group was found: %w", err)
 	}
-	return Reseeded{}, fmt.Errorf("no leader of the group was found: %w", why)
+	done := Reseeded{From: peer, Index: in.State().Index, Bytes: in.Size()}
+	if err := n.db.Install(in); err != nil {
+		return Reseeded{}, errors.Join(err, in.Discard())
+	}
+	var failed error
+	logs := raftfsm.NewLogStore(n.files, func(err error) { failed = err })
+	if err := errors.Join(raftfsm.Reconcile(n.db, logs), failed); err != nil {
+		return Reseeded{}, err
+	}
+	return done, n.release()
+}
+
+// fetchFromLeader asks all others for the table, and gives them some time to
+// elect a leader if they have none.
+func (n *Node) fetchFromLeader(ctx context.Context) (peer string, in *storage.Incoming, err error) {
+	for end := time.Now().Add(n.opt.Timing.Propose); ; {
+		var why error
+		electing := false
+		for peer, addr := range n.id.Peers {
+			in, err := n.fetchTable(ctx, peer, addr)
+			if err == nil {
+				return peer, in, nil
+			}
+			if e := (*Error)(nil); errors.As(err, &e) && e.Code == CodeNotLeader {
+				electing = true
+			}
+			why = errors.Join(why, err)
+		}
+		if !electing || time.Now().After(end) {
+			return "", nil, why
+		}
+		select {
+		case <-time.After(routeBackoff):
+		case <-ctx.Done():
+			return "", nil, why
+		}
+	}
 }
 
 // tryTable opens the table. What opens it trusts the pages that it reads.

@@ -14,6 +14,7 @@ import (
 	"github.com/parlorchat/parlor/raftfsm"
 	"github.com/parlorchat/parlor/storage"
 	"github.com/parlorchat/parlor/storage/backup"
+	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
@@ -45,7 +46,7 @@ const (
 // What a group is by itself is not restored: who belongs to it, who was taken
 // out, the authorities' keys, the join tokens. docs/keyspace.md has them.
 var (
-	groupKeys     = []string{authoritiesKey, firstCAKey, membersKey, removedKey, learnersKey, drainingKey}
+	groupKeys     = []string{authoritiesKey, firstCAKey, membersKey, removedKey, learnersKey, drainingKey, alarmsKey, command.LevelKey}
 	groupPrefixes = []string{tokenKey}
 )
 
@@ -150,8 +151,11 @@ func (n *Node) stage(r io.Reader, o RestoreOptions) (*staged, error) {
 	if !o.Foreign && m.ClusterID != n.id.ClusterID {
 		return nil, fail(CodeWrongCluster, fmt.Sprintf("the backup is of group %s, this is group %s: if that is meant, say --foreign", m.ClusterID, n.id.ClusterID))
 	}
+	if err := n.checkBackupLevel(m.Level); err != nil {
+		return nil, err
+	}
 	// The copy, and the one that the member then gets for itself.
-	if free := diskOf(n.opt.Dir).Free; free > 0 && uint64(m.Size) > free/2 {
+	if free := n.opt.disk(n.opt.Dir).Free; free > 0 && uint64(m.Size) > free/2 {
 		return nil, fail(CodeNoSpace, fmt.Sprintf("restoring %d bytes takes twice as many on the disk of %s, which has %d left", m.Size, n.opt.Dir, free))
 	}
 	s, err := openStaging(n.opt.Dir, n.id.ClusterID)
@@ -213,9 +217,31 @@ func (s *staged) check() error {
 	if st.Index != s.manifest.Index || st.Term != s.manifest.Term || hashText(st.Hash) != s.manifest.StateHash {
 		return fail(CodeDamaged, "the backup is damaged: its table is not the one that its manifest speaks of")
 	}
-	err := s.db.View(func(rows storage.Reader, st storage.State) error { return raftfsm.Verify(rows, st) })
+	level := 0
+	err := s.db.View(func(rows storage.Reader, st storage.State) (err error) {
+		if err = raftfsm.Verify(rows, st); err == nil {
+			level, err = command.LevelOf(keyspace.NewReader(rows, st.Clock))
+		}
+		return err
+	})
+	if err == nil && level > max(s.manifest.Level, command.FirstLevel) {
+		err = fmt.Errorf("its state is of feature level %d, its manifest says %d", level, s.manifest.Level)
+	}
 	if err != nil {
 		return fail(CodeDamaged, "the backup is damaged: "+err.Error())
+	}
+	return nil
+}
+
+// checkBackupLevel refuses a state that a program may find later in this group
+// and not understand. The state of a lower level is the state of this one, too:
+// the group keeps its level.
+func (n *Node) checkBackupLevel(level int) error {
+	switch own := n.Level(); {
+	case level > n.levels().Newest:
+		return fail(CodeNewer, fmt.Sprintf("the backup is of feature level %d, this program%s supports %s: use a newer program", level, versionText(n.opt.Version), n.levels()))
+	case level > own:
+		return fail(CodeNewer, fmt.Sprintf("the backup is of feature level %d, the group is at %d: run parlor cluster upgrade finalize first. Nothing was changed", level, own))
 	}
 	return nil
 }

@@ -11,15 +11,16 @@ import (
 	"github.com/parlorchat/parlor/storage/command"
 )
 
-// Clients who write faster than checkpoints do are slowed down, not refused.
+// Clients who write faster than checkpoints do are slowed down, not refused, at
+// whichever member.
 func TestWhoWritesFasterThanCheckpointsWaits(t *testing.T) {
-	g := form(t, 1, func(o *Options) {
+	g := form(t, 3, func(o *Options) {
 		o.Limits.OverlayBytes, o.Limits.OverlayHard = 64<<10, 128<<10
 	})
-	m := g.members[0]
 	value := string(make([]byte, 4<<10))
 	var clients sync.WaitGroup
-	for client := range 8 {
+	for client := range 9 {
+		m := g.members[client%3]
 		clients.Go(func() {
 			for i := range 50 {
 				if _, err := try(t.Context(), m, "SET", fmt.Sprintf("k%d-%d", client, i), value); err != nil {

@@ -17,9 +17,12 @@ type route struct {
 type routes struct {
 	mu      sync.Mutex
 	current route
+	count   func() // called when another leader is known
 }
 
-func newRoutes() *routes { return &routes{current: route{changed: make(chan struct{})}} }
+func newRoutes(count func()) *routes {
+	return &routes{count: count, current: route{changed: make(chan struct{})}}
+}
 
 func (r *routes) get() route {
 	r.mu.Lock()
@@ -32,6 +35,9 @@ func (r *routes) set(leader, addr string) {
 	defer r.mu.Unlock()
 	if leader == r.current.leader && addr == r.current.addr {
 		return
+	}
+	if leader != "" && leader != r.current.leader {
+		r.count()
 	}
 	close(r.current.changed)
 	r.current = route{leader: leader, addr: addr, changed: make(chan struct{})}

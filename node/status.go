@@ -1,11 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/parlorchat/parlor/storage/command"
 )
 
 // Status is what a member knows of itself and the group.
@@ -14,6 +16,7 @@ type Status struct {
 	NodeID    string `json:"node_id"`
 	Name      string `json:"name"`
 	Version   string `json:"version,omitempty"`
+	Level     int    `json:"level"`            // the group's feature level
 	Role      string `json:"role"`             // leader, follower, candidate, learner (no vote yet), removed
 	Leader    string `json:"leader,omitempty"` // node id
 	Ready     bool   `json:"ready"`            // knows a leader and has applied something
@@ -36,6 +39,9 @@ type Status struct {
 	// Quarantine says why this member serves nobody: its state differs from
 	// the group's.
 	Quarantine *Quarantine `json:"quarantine,omitempty"`
+	// Alarms are of members that have too little room: while there is one,
+	// the group takes only what makes room.
+	Alarms []Alarm `json:"alarms,omitempty"`
 }
 
 // Member is one member as seen from here. What is asked of the member itself
@@ -55,12 +61,27 @@ type Member struct {
 	StateHash string `json:"state_hash,omitempty"`
 	// Quarantine is why this member serves nobody, "" if it serves.
 	Quarantine string `json:"quarantine,omitempty"`
+	Alarm      string `json:"alarm,omitempty"`    // what it has too little of, "" if nothing
+	Draining   bool   `json:"draining,omitempty"` // an operator wants nobody to use it
+	// HashAgrees says whether the member's state is that of the leader after
+	// the same entry; nil: it could not be compared.
+	HashAgrees  *bool    `json:"hash_agrees,omitempty"`
+	Term        uint64   `json:"term"`
+	Last        uint64   `json:"last"`                           // index of the last entry in its log
+	Commit      uint64   `json:"commit"`                         // … that it knows a majority to have
+	LastContact *float64 `json:"last_contact_seconds,omitempty"` // since it heard from the leader; nil: it leads, or never
+	Disk        Disk     `json:"disk"`
+	FsyncP99    float64  `json:"fsync_p99_seconds"` // of the last appends to its log; 0: none yet
+
+	levels command.LevelRange // that its program supports
 }
 
 // Disk is the file system of the data folder, in bytes.
 type Disk struct {
 	Total uint64 `json:"total"`
 	Free  uint64 `json:"free"`
+
+	device uint64 // tells file systems apart on this machine
 }
 
 // memberState is what a member answers about itself.
@@ -71,7 +92,15 @@ type memberState struct {
 	Applied   uint64 `json:"applied"`
 	StateHash string `json:"state_hash"`
 	// Quarantine is why this member serves nobody, "" if it serves.
-	Quarantine string `json:"quarantine,omitempty"`
+	Quarantine  string   `json:"quarantine,omitempty"`
+	LastContact *float64 `json:"last_contact_seconds,omitempty"`
+	Disk        Disk     `json:"disk"`
+	FsyncP99    float64  `json:"fsync_p99_seconds"`
+	Wall        int64    `json:"wall,omitempty"` // its machine's clock, ms since 1970
+	// Version and Levels are of the program that it runs.
+	Version string             `json:"version,omitempty"`
+	Levels  command.LevelRange `json:"levels,omitzero"`
+	Boot    uint64             `json:"boot,omitempty"` // number of this start
 }
 
 func (n *Node) state() memberState {
@@ -83,6 +112,8 @@ func (n *Node) state() memberState {
 	return memberState{
 		Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), Commit: n.raft.CommitIndex(),
 		Applied: st.Index, StateHash: hashText(st.Hash), Quarantine: quarantine,
+		Version: n.opt.Version, Levels: n.levels(), Boot: n.pending.boot,
+		LastContact: n.lastContact(), Disk: n.opt.disk(n.opt.Dir), FsyncP99: n.wal.recent.quantile(0.99), Wall: n.opt.wall().UnixMilli(),
 	}
 }
 
@@ -107,16 +138,17 @@ func (n *Node) Local() Status {
 	me := n.state()
 	checkpoint, _ := n.db.Checkpointed()
 	s := Status{
-		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version,
+		ClusterID: n.id.ClusterID, NodeID: n.id.NodeID, Name: n.opt.Name, Version: n.opt.Version, Level: n.Level(),
 		Role: n.role(), Leader: n.routes.get().leader,
 		Term: me.Term, Last: me.LastIndex, Commit: me.Commit, Applied: me.Applied, StateHash: me.StateHash,
-		Clock: n.readClock(), Disk: diskOf(n.opt.Dir), DataBytes: n.db.Stats().FileBytes,
+		Clock: n.readClock(), Disk: n.opt.disk(n.opt.Dir), DataBytes: n.db.Stats().FileBytes,
 		OverlayBytes: n.db.OverlayBytes(), Checkpoint: checkpoint.Index,
 	}
-	s.Quarantine = n.Quarantined()
+	s.Quarantine, s.Alarms = n.Quarantined(), n.Alarms()
 	s.Ready = s.Leader != "" && s.Applied > 0 && s.Quarantine == nil
 	for _, srv := range n.servers() {
 		m := Member{ID: string(srv.ID), Cluster: string(srv.Address), Voter: srv.Suffrage == raft.Voter, Leader: string(srv.ID) == s.Leader}
+		m.Alarm, m.Draining = n.alarmOf(m.ID), n.isMarked(drainingKey, m.ID)
 		if m.Voter {
 			s.Voters++
 		}
@@ -132,6 +164,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	defer cancel()
 	s := n.Local()
 	n.ask(ctx, s.Members)
+	n.compareMembers(ctx, s.Members)
 	reachable := 0
 	for _, m := range s.Members {
 		if m.Voter && m.Reachable {
@@ -164,13 +197,14 @@ func (n *Node) ask(ctx context.Context, members []Member) {
 	var asking sync.WaitGroup
 	for i := range members {
 		m := &members[i]
-		var info memberInfo
-		if json.Unmarshal(n.field(membersKey, m.ID), &info) == nil {
-			m.Name, m.HTTP, m.RESP, m.Version = info.Name, info.HTTP, info.RESP, info.Version
-		}
+		info := n.infoOf(m.ID)
+		m.Name, m.HTTP, m.RESP, m.Version, m.levels = info.Name, info.HTTP, info.RESP, info.Version, info.Levels
 		asking.Go(func() {
 			if st := n.stateOf(ctx, m.ID); st != nil {
 				m.Reachable, m.Applied, m.StateHash, m.Quarantine = true, st.Applied, st.StateHash, st.Quarantine
+				m.Version, m.levels = cmp.Or(st.Version, m.Version), st.Levels
+				m.Term, m.Last, m.Commit = st.Term, st.LastIndex, st.Commit
+				m.LastContact, m.Disk, m.FsyncP99 = st.LastContact, st.Disk, st.FsyncP99
 			}
 		})
 	}
@@ -184,4 +218,70 @@ func (n *Node) ask(ctx context.Context, members []Member) {
 			members[i].Lag = furthest - members[i].Applied
 		}
 	}
+}
+
+// lastContact is how many seconds ago this member heard from the leader; nil
+// if it leads itself, or has heard of none since its start.
+func (n *Node) lastContact() *float64 {
+	at := n.raft.LastContact()
+	if n.raft.State() == raft.Leader || at.IsZero() {
+		return nil
+	}
+	since := time.Since(at).Seconds()
+	return &since
+}
+
+// compareLag is how far behind a member may be to be compared: hashes are kept
+// for a while only.
+const compareLag = 1000
+
+// compareMembers says whether the members have the same state after the same
+// entry: the last one that all who answer and keep up have applied. Right is the leader's
+// or, if it does not answer, this member's own.
+func (n *Node) compareMembers(ctx context.Context, members []Member) {
+	index, right := n.Applied(), -1
+	for i, m := range members {
+		if !m.Reachable {
+			continue
+		}
+		if m.Lag < compareLag {
+			index = min(index, m.Applied)
+		}
+		if m.Leader || right < 0 && m.ID == n.id.NodeID {
+			right = i
+		}
+	}
+	if right < 0 {
+		return
+	}
+	hashes := make([]string, len(members))
+	var asking sync.WaitGroup
+	for i, m := range members {
+		if m.Reachable && m.Applied >= index {
+			asking.Go(func() { hashes[i] = n.hashOf(ctx, m.ID, index) })
+		}
+	}
+	asking.Wait()
+	for i := range members {
+		if hashes[i] != "" && hashes[right] != "" {
+			agrees := hashes[i] == hashes[right]
+			members[i].HashAgrees = &agrees
+		}
+	}
+}
+
+// hashOf asks a member for its state's hash after an entry; "" if it does not
+// know it.
+func (n *Node) hashOf(ctx context.Context, id string, index uint64) string {
+	var a hashAnswer
+	var err error
+	if id == n.id.NodeID {
+		a, err = n.hashAt(ctx, index)
+	} else {
+		err = n.calls.call(ctx, id, callHash, hashArgs{Index: index}, &a)
+	}
+	if err != nil {
+		return ""
+	}
+	return a.Hash
 }

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -102,12 +104,14 @@ func (s *raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (n
 type addressBook struct {
 	mu        sync.RWMutex
 	announced map[string]string
+	told      map[string]string        // by others, of members that have not announced themselves
 	known     func() map[string]string // by the raft configuration
 }
 
 func newAddressBook() *addressBook {
 	return &addressBook{
 		announced: map[string]string{},
+		told:      map[string]string{},
 		known:     func() map[string]string { return nil },
 	}
 }
@@ -125,10 +129,24 @@ func (b *addressBook) announce(id, addr string) {
 	b.announced[id] = addr
 }
 
+// heard is what members have announced.
+func (b *addressBook) heard() map[string]string {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return maps.Clone(b.announced)
+}
+
+// tell notes where others say that a member is.
+func (b *addressBook) tell(id, addr string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told[id] = addr
+}
+
 // find gives a member's cluster address, "" if it is unknown.
 func (b *addressBook) find(id string) string {
 	b.mu.RLock()
-	addr, known := b.announced[id], b.known
+	addr, known := cmp.Or(b.announced[id], b.told[id]), b.known
 	b.mu.RUnlock()
 	if addr == "" {
 		addr = known()[id]

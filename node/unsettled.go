@@ -31,15 +31,15 @@ func (n *Node) settled() {
 	if !n.unsettled.Load() {
 		return
 	}
-	if err := removeMark(n.opt.Dir); err != nil {
+	if err := removeMark(n.opt.Dir, restoringFile); err != nil {
 		n.log.Error("forgetting a restore that is over", "err", err)
 		return
 	}
 	n.unsettled.Store(false)
 }
 
-func removeMark(dir string) error {
-	err := os.Remove(filepath.Join(dir, restoringFile))
+func removeMark(dir, name string) error {
+	err := os.Remove(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -71,5 +71,5 @@ func (n *Node) checkSettled() error {
 			"Let it take theirs: reset this folder, remove member "+n.id.NodeID+" from the group, and join again. If there are no others any more: recover")
 	}
 	// It died before anything was replaced, or nobody else could have gone on.
-	return removeMark(n.opt.Dir)
+	return removeMark(n.opt.Dir, restoringFile)
 }

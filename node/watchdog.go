@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +18,44 @@ import (
 type watchedLog struct {
 	raft.LogStore
 	appends  atomic.Uint64 // odd: one is under way
-	bytes    atomic.Uint64
+	bytes    atomic.Uint64 // of the entries of late: both are halved when they are too many
 	entries  atomic.Uint64
 	observed func(seconds float64)
+	recent   recentTimes
+
+	grown chan struct{} // capacity 1: step bytes have come since it was taken
+	step  uint64        // 0: nobody is told
+	since uint64        // bytes
+}
+
+// lately is how many bytes of entries the average is of, at most.
+const lately = 64 << 20
+
+// recentTimes are how long the last appends have taken, in seconds.
+type recentTimes struct {
+	mu   sync.Mutex
+	ring [1024]float64
+	n    int // ever
+}
+
+func (r *recentTimes) add(seconds float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ring[r.n%len(r.ring)] = seconds
+	r.n++
+}
+
+// quantile is the time within which a share of them was done; 0 if there are
+// none.
+func (r *recentTimes) quantile(share float64) float64 {
+	r.mu.Lock()
+	times := slices.Clone(r.ring[:min(r.n, len(r.ring))])
+	r.mu.Unlock()
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return times[min(int(share*float64(len(times))), len(times)-1)]
 }
 
 // StoreLog is part of raft.LogStore.
@@ -30,14 +67,31 @@ func (l *watchedLog) StoreLogs(logs []*raft.Log) error {
 	l.appends.Add(1)
 	err := l.LogStore.StoreLogs(logs)
 	l.appends.Add(1)
-	l.observed(time.Since(started).Seconds())
+	took := time.Since(started).Seconds()
+	l.observed(took)
+	l.recent.add(took)
 	n := 0
 	for _, e := range logs {
 		n += len(e.Data)
 	}
-	l.bytes.Add(uint64(n))
-	l.entries.Add(uint64(len(logs)))
+	l.count(uint64(n), uint64(len(logs)))
 	return err
+}
+
+// count is called by one append at a time.
+func (l *watchedLog) count(bytes, entries uint64) {
+	if l.bytes.Add(bytes) > lately {
+		l.bytes.Store(l.bytes.Load() / 2)
+		l.entries.Store(l.entries.Load() / 2)
+	}
+	l.entries.Add(entries)
+	if l.since += bytes; l.step > 0 && l.since >= l.step {
+		l.since = 0
+		select {
+		case l.grown <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // IsMonotonic says that the log has no holes, so that raft clears it before

@@ -25,6 +25,7 @@ func (f *FSM) applyLog(l *raft.Log) error {
 		// A change of membership: nothing of it is ours but its index.
 		batch := f.cfg.DB.Begin()
 		f.commit(batch, l)
+		f.tellEffects(f.record.Load())
 		return nil
 	}
 	e, err := openEntry(l.Data)
@@ -43,6 +44,7 @@ func (f *FSM) commit(batch *storage.Batch, l *raft.Log) {
 	f.state.Index, f.state.Term = l.Index, l.Term
 	batch.Commit(f.state)
 	f.applied.Store(l.Index)
+	f.level.Store(int64(f.call.Level))
 	f.trail.add(f.state)
 }
 
@@ -67,6 +69,9 @@ type run struct {
 	next  int    // number, in the entry, of the next item's first command
 	op    int    // number of the command that runs
 	name  []byte // and its name
+
+	recording bool   // what commands do is told
+	request   uint64 // number of the item's request, if it is this node's
 }
 
 // applyEntry carries an entry out as one batch.
@@ -88,6 +93,9 @@ func (f *FSM) applyEntry(l *raft.Log, e *reader) (err error) {
 	batch.Retain(len(l.Data))
 	f.tx.Renew(batch, f.state.Clock, l.Index, &f.state.Hash)
 	x.tx = &f.tx
+	if x.recording = f.record.Load() && !f.replaying; x.recording {
+		x.tx.Record()
+	}
 	f.call.Tx, f.call.Now, f.call.Index = x.tx, f.state.Clock, l.Index
 	for {
 		more, err := e.next(&f.item)
@@ -105,6 +113,7 @@ func (f *FSM) applyEntry(l *raft.Log, e *reader) (err error) {
 	f.touched = append(f.touched, x.tx.Touched()...)
 	f.call.Tx = nil
 	f.commit(batch, l)
+	f.tellEffects(x.recording)
 	return nil
 }
 
@@ -120,6 +129,10 @@ func (x *run) item(it *Item) error {
 	x.db = it.Request.DB
 	selects := it.Request.Selects
 	mine := it.Origin == f.cfg.Node && f.cfg.Waiter != nil && !f.replaying
+	x.request = 0
+	if mine {
+		x.request = it.Seq
+	}
 	var replies []command.Reply
 	if x.watchesHold(it.Request.Watches) {
 		if mine {
@@ -139,7 +152,7 @@ func (x *run) item(it *Item) error {
 		}
 	}
 	if mine {
-		f.done = append(f.done, outcome{it.Boot, it.Seq, command.Result{Replies: replies}})
+		f.done = append(f.done, outcome{it.Boot, it.Seq, command.Result{Replies: replies, Request: it.Seq}})
 	}
 	return nil
 }
@@ -177,9 +190,15 @@ func (x *run) command(op int, args [][]byte) (command.Reply, error) {
 		x.batch.RollbackTo(mark)
 		f.state.Hash = hash
 		x.tx.Reset()
+		x.tx.Changes()
 		return command.Fail(err), nil
 	}
-	return reply, nil
+	if x.recording {
+		if changes := x.tx.Changes(); len(changes) > 0 {
+			f.effects = append(f.effects, command.Effect{Args: args, Reply: reply, Changes: changes, Request: x.request})
+		}
+	}
+	return reply, f.checkLevel()
 }
 
 // admit says whether a request runs.

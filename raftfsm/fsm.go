@@ -30,6 +30,12 @@ type Waiter interface {
 // It is called in order and must not block.
 type Observer func(index uint64, touched []string)
 
+// Effects is told what the commands of an entry did to keys, when readers can
+// see it, while Record says so. effects is nil if that is not known: the table
+// was replaced, or the entry began before Record was called. It is called in
+// order and must not block.
+type Effects func(index uint64, effects []command.Effect)
+
 // Config of an FSM.
 type Config struct {
 	DB    *storage.DB
@@ -38,6 +44,7 @@ type Config struct {
 	Node     [16]byte
 	Waiter   Waiter   // may be nil
 	Observer Observer // may be nil
+	Effects  Effects  // may be nil; see Record
 	// Fatal is called if the node must not go on: it would differ from the
 	// others. It may return in tests; the FSM then does nothing more. nil:
 	// log it and exit with code 1.
@@ -57,8 +64,10 @@ type FSM struct {
 	replaying bool  // entries whose requests were answered before
 
 	applied atomic.Uint64
+	level   atomic.Int64 // as readers see it; the state machine's own is in call
 	skipped atomic.Uint64
 	trail   trail
+	record  atomic.Bool
 	reseed  atomic.Pointer[reseed] // waits for Snapshot
 
 	// Kept from entry to entry to save allocations.
@@ -70,6 +79,7 @@ type FSM struct {
 	done    []outcome
 	touched []string
 	answers []any
+	effects []command.Effect
 }
 
 // outcome is a result to be announced after the commit.
@@ -97,18 +107,21 @@ func New(cfg Config) *FSM {
 		}
 	}
 	f := &FSM{cfg: cfg, histories: map[[16]byte]*history{}}
-	f.load()
 	f.call.Rand = rand.New(&f.source)
+	if err := f.load(); err != nil {
+		f.halt(err)
+	}
 	return f
 }
 
 // load takes over the state of the table.
-func (f *FSM) load() {
+func (f *FSM) load() error {
 	f.state = f.cfg.DB.State()
 	f.opened = f.state.Index
 	f.applied.Store(f.state.Index)
 	clear(f.histories)
 	f.trail.begin(f.state)
+	return f.loadLevel()
 }
 
 // Applied is the index of the last entry whose effects readers see.
@@ -117,6 +130,10 @@ func (f *FSM) Applied() uint64 { return f.applied.Load() }
 // Skipped counts the entries that raft sent although they were in the table
 // at the start. It should stay 0.
 func (f *FSM) Skipped() uint64 { return f.skipped.Load() }
+
+// Record turns on or off that Effects is told. What is committed after Record
+// has returned is told.
+func (f *FSM) Record(on bool) { f.record.Store(on) }
 
 // Apply implements raft.FSM.
 func (f *FSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
@@ -191,12 +208,45 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 	if err := f.cfg.DB.Install(in); err != nil {
 		return errors.Join(err, in.Discard())
 	}
-	f.load()
+	if err := f.takeOver(); err != nil {
+		f.halt(err)
+		return err
+	}
 	f.touched = nil
+	f.tellReplaced()
+	return nil
+}
+
+// tellReplaced tells that anything may have changed.
+func (f *FSM) tellReplaced() {
 	if f.cfg.Observer != nil {
 		f.cfg.Observer(f.state.Index, nil)
 	}
-	return nil
+	f.tellEffects(false)
+}
+
+// tellEffects tells what an entry did, if that was recorded, or that it is not
+// known, if it should have been.
+func (f *FSM) tellEffects(recorded bool) {
+	switch effects := f.effects; {
+	case f.cfg.Effects == nil || f.replaying: // what is carried out again was told
+	case !recorded && f.record.Load():
+		f.cfg.Effects(f.state.Index, nil)
+	case recorded:
+		f.effects = nil
+		if effects == nil {
+			effects = []command.Effect{}
+		}
+		f.cfg.Effects(f.state.Index, effects)
+	}
+}
+
+// takeOver is load for a table that has come from another member.
+func (f *FSM) takeOver() error {
+	if err := f.load(); err != nil {
+		return err
+	}
+	return f.checkLevel()
 }
 
 // incoming gives the snapshot that raft opened in the SnapshotStore, which

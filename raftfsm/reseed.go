@@ -61,15 +61,16 @@ func (f *FSM) replaceTable(r *reseed) error {
 	if err := f.cfg.DB.Install(r.in); err != nil {
 		return errors.Join(err, r.in.Discard())
 	}
-	f.load()
-	if err := f.replay(r.logs, meta.Index+1, until); err != nil {
+	err = f.takeOver()
+	if err == nil {
+		err = f.replay(r.logs, meta.Index+1, until)
+	}
+	if err != nil {
 		f.halt(err)
 		return err
 	}
 	f.touched = nil
-	if f.cfg.Observer != nil {
-		f.cfg.Observer(f.state.Index, nil)
-	}
+	f.tellReplaced()
 	return nil
 }
 

@@ -120,18 +120,20 @@ func (s *Server) loadACL(self *session) {
 func aclKey(name string) []byte { return append([]byte(aclPrefix), name...) }
 
 // followUser puts the new definition of the session's user in force. Who is
-// deleted or disabled loses the connection; so does who listens or waits,
-// unless everything is still allowed.
+// deleted or disabled loses the connection; so does who waits, unless
+// everything is allowed, and who listens to what is no longer allowed.
 func (s *session) followUser(users map[string]*aclUser, self bool) {
 	before := s.user.Load()
 	if before == nil || users[before.name] == before {
 		return
 	}
 	now := users[before.name]
-	busy := s.subscriptions() > 0 || s.unblock.Load() != nil
-	if now != nil && now.on && (now.free || !busy) {
-		s.user.CompareAndSwap(before, now)
-		return
+	if now != nil && now.on && (now.free || s.unblock.Load() == nil) {
+		// First the user, then what it hears: a subscription that is under way
+		// is seen here or looks at the user once more (see listen).
+		if !s.user.CompareAndSwap(before, now) || s.mayHear(now) {
+			return
+		}
 	}
 	if s.expelled.Swap(true) {
 		return
@@ -145,6 +147,12 @@ func (s *session) followUser(users map[string]*aclUser, self bool) {
 	default:
 		s.guard.kill()
 	}
+}
+
+// mayHear says whether a user may hear all that the connection listens to.
+func (s *session) mayHear(u *aclUser) bool {
+	c := s.hears.Load()
+	return c == nil || u.free || s.server.pubsub.hearsOnly(c, u.mayListen)
 }
 
 // trusts says whether a user may come in from where the client is: default

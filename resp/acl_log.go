@@ -35,7 +35,7 @@ func (l *aclLog) add(s *session, reason, object, user string) {
 	if s.tx.open {
 		e.context = "multi"
 	}
-	e.client, e.updated = s.describe(), e.created
+	e.client, e.updated = s.describe(0), e.created
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.entries {

@@ -1,6 +1,8 @@
 package resp
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -102,11 +104,15 @@ func (c *catalog) firstArgRule(target string) (e *entry, arg string) {
 type aclDenial struct {
 	reason string // as ACL LOG has it: command, key, channel
 	object string
+	at     int // of the object among the keys or channels
 	err    *command.Error
 }
 
-// rank orders denials by how much of the call was allowed.
-func (d *aclDenial) rank() int { return slices.Index([]string{"command", "key", "channel"}, d.reason) }
+// beyond says whether more of the call was allowed than where o stands.
+func (d *aclDenial) beyond(o *aclDenial) bool {
+	rank := func(d *aclDenial) int { return slices.Index([]string{"command", "key", "channel"}, d.reason) }
+	return cmp.Or(cmp.Compare(rank(d), rank(o)), cmp.Compare(d.at, o.at)) > 0
+}
 
 var (
 	errNoPermKey     = command.Errorf("NOPERM", "this user has no permissions to access one of the keys used as arguments")
@@ -119,17 +125,18 @@ func (u *aclSelector) check(e *entry, args [][]byte) *aclDenial {
 		return nil
 	}
 	if !u.mayCall(e, args) {
-		return &aclDenial{"command", e.lower,
+		return &aclDenial{"command", e.lower, 0,
 			command.Errorf("NOPERM", "this user has no permissions to run the '"+e.lower+"' command")}
 	}
 	if !u.mayUseAll() {
-		for _, use := range e.uses(args) {
-			if !u.mayUse(&use) {
-				return &aclDenial{"key", string(use.key), errNoPermKey}
+		uses := e.uses(args)
+		for i := range uses {
+			if !u.mayUse(&uses[i]) {
+				return &aclDenial{"key", string(uses[i].key), i, errNoPermKey}
 			}
 		}
-		if readsElsewhere(e, args) {
-			return &aclDenial{"key", "BY or GET", errNoPermKey}
+		if option := readsElsewhere(e, args); option != "" && !u.mayReadAll() {
+			return &aclDenial{"key", option, len(uses), command.Errorf("ERR", option+" option of SORT denied due to insufficient ACL permissions.")}
 		}
 	}
 	return u.checkChannels(e, args)
@@ -158,13 +165,30 @@ func (u *aclSelector) mayUse(use *keyUse) bool {
 
 func (u *aclSelector) mayUseAll() bool { return slices.Contains(u.keys, keyRule{"*", true, true}) }
 
-// readsElsewhere says whether a call reads keys that its arguments do not name.
-func readsElsewhere(e *entry, args [][]byte) bool {
-	switch e.spec.Name {
-	case "SORT", "SORT_RO":
-		return hasOption(args, "BY") || hasOption(args, "GET")
+func (u *aclSelector) mayReadAll() bool {
+	return slices.ContainsFunc(u.keys, func(k keyRule) bool { return k.pattern == "*" && k.read })
+}
+
+// readsElsewhere gives the option by which a call reads keys that its arguments
+// do not name, if there is one.
+func readsElsewhere(e *entry, args [][]byte) (option string) {
+	if e.spec.Name != "SORT" && e.spec.Name != "SORT_RO" {
+		return ""
 	}
-	return false
+	for i := 2; i+1 < len(args); i++ {
+		switch word := strings.ToUpper(string(cut(args[i], len("LIMIT")+1))); word {
+		case "LIMIT":
+			i += 2
+		case "STORE":
+			i++
+		case "BY", "GET":
+			i++
+			if word == "GET" || bytes.ContainsRune(args[i], '*') {
+				return word
+			}
+		}
+	}
+	return ""
 }
 
 // checkChannels: a message must match an allowed pattern, a pattern must be
@@ -180,13 +204,17 @@ func (u *aclSelector) checkChannels(e *entry, args [][]byte) *aclDenial {
 	case "PSUBSCRIBE":
 		channels, literal = args[1:], true
 	}
-	for _, channel := range channels {
-		ok := slices.ContainsFunc(u.channels, func(p string) bool {
-			return p == "*" || p == string(channel) || !literal && redis.Match(channel, []byte(p))
-		})
-		if !ok {
-			return &aclDenial{"channel", string(channel), errNoPermChannel}
+	for i, channel := range channels {
+		if !u.mayListen(channel, literal) {
+			return &aclDenial{"channel", string(channel), i, errNoPermChannel}
 		}
 	}
 	return nil
+}
+
+// mayListen says whether a channel is allowed, or, literally, a pattern.
+func (u *aclSelector) mayListen(channel []byte, literal bool) bool {
+	return slices.ContainsFunc(u.channels, func(p string) bool {
+		return p == "*" || p == string(channel) || !literal && redis.Match(channel, []byte(p))
+	})
 }

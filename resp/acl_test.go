@@ -75,11 +75,19 @@ func TestDisabledUsersAreCutOff(t *testing.T) {
 		bobs = append(bobs, c)
 	}
 	waitBlocked(t, srv, 1)
-	// Other rights: who only works goes on with them, the others come again.
+	// Other rights: who only works goes on with them, who waits comes again, who
+	// listens does when it is no longer allowed what it hears.
 	admin.want("+OK", "ACL", "SETUSER", "bob", "resetkeys", "~only")
 	bobs[0].want("-NOPERM this user has no permissions to access one of the keys used as arguments", "GET", "q")
-	bobs[1].wantClosed()
 	bobs[2].wantClosed()
+	admin.want("+OK", "ACL", "SETUSER", "bob", "resetchannels", "&d", "(&c)")
+	admin.want(":1", "PUBLISH", "c", "hello")
+	if got := bobs[1].read(); got != `["message" "c" "hello"]` {
+		t.Errorf("who may still listen hears %s", got)
+	}
+	admin.want("+OK", "ACL", "SETUSER", "bob", "clearselectors")
+	bobs[1].wantClosed()
+	admin.want(":0", "PUBLISH", "c", "hello")
 	admin.want(":1", "RPUSH", "q", "for somebody else")
 	admin.want(":1", "LLEN", "q")
 	admin.want("+OK", "ACL", "SETUSER", "bob", "off")
@@ -100,7 +108,7 @@ func TestRightsAtExec(t *testing.T) {
 	}
 	admin.want("nil", "GET", "k")
 	got := admin.do("ACL", "LOG")
-	if !strings.Contains(got, `"reason" "command" "context" "toplevel" "object" "set" "username" "bob"`) {
+	if !strings.Contains(got, `"reason" "command" "context" "multi" "object" "set" "username" "bob"`) {
 		t.Errorf("ACL LOG says %s", got)
 	}
 	admin.want("+OK", "ACL", "LOG", "RESET")
@@ -214,8 +222,40 @@ func TestSortReadsElsewhere(t *testing.T) {
 	c.want("+OK", "ACL", "SETUSER", "bob", "on", ">pw", "~app:*", "+@all")
 	c.want("+OK", "AUTH", "bob", "pw")
 	c.want("[]", "SORT", "app:l")
-	denied := "-NOPERM this user has no permissions to access one of the keys used as arguments"
-	c.want(denied, "SORT", "app:l", "BY", "secret*")
-	c.want(denied, "SORT", "app:l", "GET", "other*")
-	c.want(denied, "SORT", "app:l", "STORE", "other")
+	c.want("-ERR BY option of SORT denied due to insufficient ACL permissions.", "SORT", "app:l", "BY", "secret*")
+	c.want("-ERR GET option of SORT denied due to insufficient ACL permissions.", "SORT", "app:l", "BY", "get", "GET", "other*")
+	c.want("-ERR GET option of SORT denied due to insufficient ACL permissions.", "SORT_RO", "app:l", "LIMIT", "0", "store", "GET", "#")
+	c.want("[]", "SORT", "app:l", "BY", "nosort")
+	c.want("-NOPERM this user has no permissions to access one of the keys used as arguments", "SORT", "app:l", "STORE", "other")
+	dial(t, srv.Addr()).want("+OK", "ACL", "SETUSER", "bob", "%R~*")
+	c.want(":1", "RPUSH", "app:l", "1")
+	c.want("[nil]", "SORT", "app:l", "BY", "other*", "GET", "other*")
+}
+
+// Whoever runs the machine lets default in again after it was locked out, on
+// every node; other users stay.
+func TestDefaultIsLockedOutAndReset(t *testing.T) {
+	nodes := startNodes(t, 2)
+	var servers []*Server
+	for _, n := range nodes {
+		servers = append(servers, startServer(t, Config{}, n))
+	}
+	c := dial(t, servers[0].Addr())
+	c.want("+OK", "ACL", "SETUSER", "bob", "on", ">secret", "+get", "~*")
+	c.want("+OK", "ACL", "SETUSER", "default", "off")
+	ping := func(srv *Server) string { return dial(t, srv.Addr()).do("PING") }
+	for _, srv := range servers {
+		waitFor(t, "default to be locked out", func() bool { return strings.HasPrefix(ping(srv), "-NOAUTH") })
+	}
+	if err := ResetDefaultUser(t.Context(), nodes[1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, srv := range servers {
+		waitFor(t, "default to be let in", func() bool { return ping(srv) == "+PONG" })
+		back := dial(t, srv.Addr())
+		back.want("+OK", "SET", "k", "v")
+		if got := back.do("ACL", "LIST"); !strings.Contains(got, "user bob on") || !strings.Contains(got, "user default on nopass") {
+			t.Errorf("the users are %s", got)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -107,6 +108,13 @@ func (u *aclUser) compile(c *catalog) {
 	}
 }
 
+// mayListen says whether a user may hear a channel or a pattern.
+func (u *aclUser) mayListen(kind audience, name string) bool {
+	return slices.ContainsFunc(append([]*aclSelector{&u.aclSelector}, u.selectors...), func(sel *aclSelector) bool {
+		return sel.mayListen([]byte(name), kind == byPattern)
+	})
+}
+
 // check says why a user may not make a call, or nil. Of several reasons the
 // one that came furthest is told.
 func (u *aclUser) check(e *entry, args [][]byte) *aclDenial {
@@ -118,7 +126,7 @@ func (u *aclUser) check(e *entry, args [][]byte) *aclDenial {
 		if denied == nil {
 			return nil
 		}
-		if d := sel.check(e, args); d == nil || d.rank() > denied.rank() {
+		if d := sel.check(e, args); d == nil || d.beyond(denied) {
 			denied = d
 		}
 	}

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 
 var (
 	errUnblocked    = command.Errorf("UNBLOCKED", "client unblocked via CLIENT UNBLOCK")
+	errStreamGone   = command.Errorf("UNBLOCKED", "the stream key no longer exists")
+	errGroupGone    = command.Errorf("NOGROUP", "the consumer group this client was blocked on no longer exists")
 	errTimeoutInt   = command.Errorf("ERR", "timeout is not an integer or out of range")
 	errTimeoutBelow = command.Errorf("ERR", "timeout is negative")
 )
@@ -69,11 +72,11 @@ const maxBlock = 100 * 365 * 24 * time.Hour
 
 // runBlocking carries out a command that waits for entries or elements. The
 // wait is local to this node: each applied change wakes those who wait for its
-// keys, and they try again.
+// keys, and they try again. What the tries take counts as the command's time.
 func (s *session) runBlocking(e *entry, args [][]byte) {
-	began := time.Now()
+	s.tried = 0
 	reply := s.block(e, args)
-	s.note(e, args, time.Since(began), reply)
+	s.note(e, args, s.tried, reply)
 	if reply.Kind != kindNoReply {
 		s.emit(reply)
 	}
@@ -97,7 +100,34 @@ func (s *session) block(e *entry, args [][]byte) command.Reply {
 	if !reply.IsNull() {
 		return reply
 	}
-	return s.await(w, wait, forever, func() command.Reply { return s.attempt(e, args) })
+	return s.await(w, wait, forever, func() command.Reply { return s.afterLoss(e, args, s.attempt(e, args)) })
+}
+
+// afterLoss gives the answer to one who waits where streams may have gone
+// meanwhile: who reads for a group is told, who just reads waits for another
+// stream of that name.
+func (s *session) afterLoss(e *entry, args [][]byte, reply command.Reply) command.Reply {
+	var failure *command.Error
+	if !errors.As(reply.Err(), &failure) || failure.Code != "WRONGTYPE" && failure.Code != "NOGROUP" {
+		return reply
+	}
+	if !e.spec.Is(command.Write) {
+		return command.NullArray()
+	}
+	lost := errGroupGone
+	err := s.server.store.View(func(tx *keyspace.Tx) error {
+		tx.Select(s.dbIndex())
+		for _, key := range e.keys(args) {
+			if tx.Type(key) != keyspace.Stream {
+				lost = errStreamGone
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return command.Fail(storeError(err, command.ErrUnconfirmed))
+	}
+	return command.Fail(lost)
 }
 
 // await tries again each time the waiter is woken, until there is an answer,
@@ -105,6 +135,8 @@ func (s *session) block(e *entry, args [][]byte) command.Reply {
 // it goes on.
 func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() command.Reply) command.Reply {
 	s.pushReplies() // what was answered before must not wait with this command
+	s.sendInvalidations()
+	defer s.holdInvalidations()
 	s.out = getBuffer()
 	var timeout <-chan time.Time
 	if !forever {
@@ -135,7 +167,11 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 				s.end()
 				return noReply
 			}
+			s.holdInvalidations()
 			reply := try()
+			if reply.IsNull() || happenedNot(reply) {
+				s.sendInvalidations()
+			}
 			switch {
 			case happenedNot(reply):
 				again = time.After(retryDelay)
@@ -163,7 +199,9 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 
 // attempt runs the command once without waiting. Null: there is nothing yet.
 func (s *session) attempt(e *entry, args [][]byte) command.Reply {
-	items := []item{{entry: e, db: s.dbIndex(), args: args}}
+	began := time.Now()
+	defer func() { s.tried += time.Since(began) }()
+	items := []item{{entry: e, db: s.dbIndex(), args: args, tracked: s.tracks()}}
 	if e.spec.Is(command.Write) {
 		s.run.propose(items)
 	} else {

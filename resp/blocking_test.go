@@ -127,3 +127,37 @@ func TestWaitOutlastsOtherDeadlines(t *testing.T) {
 		t.Errorf("the wait ends with %s", got)
 	}
 }
+
+// Where a stream goes while somebody waits: who reads for a group is told, who
+// just reads waits for another.
+func TestStreamsGoWhileClientsWait(t *testing.T) {
+	srv := startServer(t, Config{}, newFakeStore())
+	writer, reader, consumer := dial(t, srv.Addr()), dial(t, srv.Addr()), dial(t, srv.Addr())
+	for _, c := range []struct {
+		what string
+		do   []string
+		want string
+	}{
+		{"is deleted", []string{"DEL", "s"}, "-UNBLOCKED the stream key no longer exists"},
+		{"is overwritten", []string{"SET", "s", "x"}, "-UNBLOCKED the stream key no longer exists"},
+		{"is flushed", []string{"FLUSHALL"}, "-UNBLOCKED the stream key no longer exists"},
+		{"loses the group", []string{"XGROUP", "DESTROY", "s", "g"}, "-NOGROUP the consumer group this client was blocked on no longer exists"},
+	} {
+		writer.do("DEL", "s")
+		writer.want("+OK", "XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
+		reader.write(frame("XREAD", "BLOCK", "0", "STREAMS", "s", "$"))
+		consumer.write(frame("XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">"))
+		waitBlocked(t, srv, 2)
+		writer.do(c.do...)
+		if got := consumer.read(); got != c.want {
+			t.Errorf("the stream %s, and the consumer gets %s", c.what, got)
+		}
+		waitBlocked(t, srv, 1)
+		writer.do("DEL", "s")
+		writer.do("XADD", "s", "1-1", "f", "v")
+		if got := reader.read(); got != `[["s" [["1-1" ["f" "v"]]]]]` {
+			t.Errorf("the stream %s, comes again, and the reader gets %s", c.what, got)
+		}
+		waitBlocked(t, srv, 0)
+	}
+}

@@ -267,7 +267,7 @@ func aclGenPass(_ *session, args [][]byte) (command.Reply, error) {
 
 func aclCat(s *session, args [][]byte) (command.Reply, error) {
 	if len(args) > 3 {
-		return command.Reply{}, command.ErrArity("acl|cat")
+		return command.Reply{}, errSubArity("ACL", args[1])
 	}
 	byCategory := map[string][]string{}
 	s.server.catalog.each(func(e *entry) {

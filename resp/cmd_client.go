@@ -30,7 +30,9 @@ func clientCommands() []local {
 		{spec: sub("ID", 2, "5.0.0", "Answers the connection's id."),
 			run: func(s *session, _ [][]byte) (command.Reply, error) { return command.Int(s.id), nil }},
 		{spec: sub("INFO", 2, "6.2.0", "Answers what is known of the connection."),
-			run: func(s *session, _ [][]byte) (command.Reply, error) { return command.Verbatim(s.describe() + "\n"), nil }},
+			run: func(s *session, args [][]byte) (command.Reply, error) {
+				return command.Verbatim(s.describe(frameSize(args)) + "\n"), nil
+			}},
 		{spec: admin(sub("LIST", -2, "2.4.0", "Lists the connections of this node.",
 			command.Arg{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
 			command.Arg{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true})), run: clientList},
@@ -52,9 +54,8 @@ func clientCommands() []local {
 				{Name: "write", Type: "pure-token", Token: "WRITE"}, {Name: "all", Type: "pure-token", Token: "ALL"}}})), run: clientPause},
 		{spec: admin(sub("UNPAUSE", 2, "6.2.0", "Ends a pause.")), run: clientUnpause},
 		{spec: sub("NO-TOUCH", 3, "7.2.0", "Accepted; reads never touch keys.", onOff), run: clientOnOff},
-		{spec: sub("GETREDIR", 2, "6.0.0", "Answers -1: there is no client tracking."),
-			run: func(*session, [][]byte) (command.Reply, error) { return command.Int(-1), nil }},
 	}
+	subs = append(subs, trackingSubcommands(sub)...)
 	return []local{container("CLIENT", "connection", "2.4.0", "Commands about connections.", subs)}
 }
 
@@ -89,8 +90,19 @@ func clientSetInfo(s *session, args [][]byte) (command.Reply, error) {
 	return command.OK, nil
 }
 
-// describe gives the line of CLIENT LIST, from any goroutine.
-func (s *session) describe() string {
+// frameSize is how many bytes a command takes on its way here.
+func frameSize(args [][]byte) int {
+	number := func(n int) int { return len("*\r\n") + len(strconv.Itoa(n)) }
+	size := number(len(args))
+	for _, a := range args {
+		size += number(len(a)) + len(a) + len("\r\n")
+	}
+	return size
+}
+
+// describe gives the line of CLIENT LIST, from any goroutine. input is the
+// size in bytes of the command that is being carried out.
+func (s *session) describe(input int) string {
 	s.mu.Lock()
 	name, libName, libVer := s.name, s.libName, s.libVer
 	s.mu.Unlock()
@@ -99,11 +111,14 @@ func (s *session) describe() string {
 	if queued >= 0 {
 		flags = "x"
 	}
-	if s.unblock.Load() != nil {
+	if s.unblock.Load() != nil || s.held.Load() {
 		flags = "b"
 	}
 	if s.subscriptions() > 0 {
 		flags = "P"
+	}
+	if t := s.trackingFlags(); t != "" {
+		flags = strings.TrimPrefix(flags, "N") + t
 	}
 	if e := s.lastCmd.Load(); e != nil {
 		last = e.lower
@@ -117,10 +132,10 @@ func (s *session) describe() string {
 	now := time.Now()
 	waiting := s.guard.out.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
-		"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
 		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), max(now.UnixMilli()-s.lastUsed.Load(), 0)/1000, flags, s.db.Load(),
 		heard[byChannel], heard[byPattern], heard[byShard], queued,
-		waiting, waiting+minReadBuffer, last, s.userName(), s.proto.Load(), libName, libVer)
+		input, waiting, waiting+minReadBuffer, last, s.userName(), s.redirection(), s.proto.Load(), libName, libVer)
 }
 
 func clientList(s *session, args [][]byte) (command.Reply, error) {
@@ -133,8 +148,12 @@ func clientList(s *session, args [][]byte) (command.Reply, error) {
 	}
 	var b strings.Builder
 	for _, c := range s.server.clients() {
-		if wanted(c) {
-			b.WriteString(c.describe())
+		if wanted(c) && c.guard.out.failed() == nil { // else it is about to go
+			input := 0
+			if c == s {
+				input = frameSize(args)
+			}
+			b.WriteString(c.describe(input))
 			b.WriteByte('\n')
 		}
 	}
@@ -290,9 +309,7 @@ func clientUnblock(s *session, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, command.ErrNotInteger
 	}
-	s.server.mu.Lock()
-	c := s.server.sessions[id]
-	s.server.mu.Unlock()
+	c := s.server.session(id)
 	if c == nil {
 		return command.Bool(false), nil
 	}

@@ -105,6 +105,9 @@ func (e *entry) flagNames() []string {
 			names = append(names, f.name)
 		}
 	}
+	if e.spec.Is(command.Write) && !e.spec.Is(command.WhenFull) {
+		names = append(names, "denyoom")
+	}
 	if e.movable != nil {
 		names = append(names, "movablekeys")
 	}
@@ -202,17 +205,12 @@ func argDocs(args []command.Arg) command.Reply {
 	return command.Array(out...)
 }
 
-// commandList lists the names, of commands and, when a filter is given, of
-// subcommands too, as Redis does.
+// commandList lists the names of commands and subcommands.
 func commandList(s *session, args [][]byte) (command.Reply, error) {
 	keep := func(*entry) bool { return true }
 	switch {
 	case len(args) == 2:
-		var names []string
-		for _, e := range s.server.catalog.sorted {
-			names = append(names, e.lower)
-		}
-		return bulkList(names), nil
+		return s.server.catalog.names(keep), nil
 	case len(args) != 5 || !strings.EqualFold(string(args[2]), "FILTERBY"):
 		return command.Reply{}, command.ErrSyntax
 	}
@@ -227,13 +225,17 @@ func commandList(s *session, args [][]byte) (command.Reply, error) {
 	default:
 		return command.Reply{}, command.ErrSyntax
 	}
+	return s.server.catalog.names(keep), nil
+}
+
+func (c *catalog) names(keep func(*entry) bool) command.Reply {
 	var names []string
-	s.server.catalog.each(func(e *entry) {
+	c.each(func(e *entry) {
 		if keep(e) {
 			names = append(names, e.lower)
 		}
 	})
-	return bulkList(names), nil
+	return bulkList(names)
 }
 
 func commandGetKeys(s *session, args [][]byte) (command.Reply, error) {

@@ -34,10 +34,18 @@ func (s *session) debug(args [][]byte) (command.Reply, error) {
 	case sub == "OBJECT" && len(args) == 3:
 		return s.debugObject(args[2])
 	case sub == "PROTOCOL" && len(args) == 3:
-		return debugProtocol(strings.ToLower(string(args[2])))
+		return s.debugProtocol(strings.ToLower(string(args[2])))
 	case sub == "LOG" && len(args) == 3:
 		s.server.log.Warn("DEBUG LOG", "addr", s.addr, "message", string(cut(args[2], maxQuoted)))
 		return command.OK, nil
+	case sub == "RELOAD", sub == "LOADAOF":
+		return s.debugReload()
+	case sub == "DIGEST" && len(args) == 2:
+		return s.debugDigest()
+	case sub == "DIGEST-VALUE":
+		return s.debugDigestValue(args[2:])
+	case sub == "SET-ACTIVE-EXPIRE" && len(args) == 3:
+		return command.OK, nil // what has expired is not there, whether it was removed or not
 	case sub == "QUICKLIST-PACKED-THRESHOLD" && len(args) == 3, sub == "DICT-RESIZING" && len(args) == 3:
 		return command.OK, nil // about structures that there are not here
 	}
@@ -49,10 +57,15 @@ func debugHelp() command.Reply {
 	for _, l := range []string{
 		"DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
 		"DICT-RESIZING <0|1>", "    Accepted; there is no such thing here.",
+		"DIGEST", "    Answer a sum over all keys.",
+		"DIGEST-VALUE [<key> ...]", "    Answer sums over the values at keys.",
+		"LOADAOF", "    As RELOAD.",
 		"LOG <message>", "    Write to the node's log.",
 		"OBJECT <key>", "    Show how a value is kept.",
-		"PROTOCOL <type>", "    Answer a value of a type of the protocol: string, integer, double, null, array, set, map, verbatim, true, false.",
+		"PROTOCOL <type>", "    Answer a value of a type of the protocol: string, integer, double, null, array, set, map, attrib, bignum, verbatim, true, false.",
 		"QUICKLIST-PACKED-THRESHOLD <size>", "    Accepted; there is no such thing here.",
+		"RELOAD [<option> ...]", "    Make all keys anew from what DUMP gives of them.",
+		"SET-ACTIVE-EXPIRE <0|1>", "    Accepted; what has expired does not show, whether it was removed or not.",
 		"SLEEP <seconds>", "    Keep this connection waiting, and no other.",
 		"HELP", "    Print this help.",
 	} {
@@ -93,10 +106,26 @@ func (s *session) debugObject(key []byte) (command.Reply, error) {
 		encoding.Text(), len(ask("DUMP").Str))), nil
 }
 
+// kindRaw marks what is sent as it is: types that nothing here answers with.
+const kindRaw = command.Kind(254)
+
 // debugProtocol answers a value of each type, for tests of clients.
-func debugProtocol(kind string) (command.Reply, error) {
+func (s *session) debugProtocol(kind string) (command.Reply, error) {
 	n := command.Int
+	raw := func(text string) command.Reply { return command.Reply{Kind: kindRaw, Str: []byte(text)} }
 	switch kind {
+	case "attrib":
+		const reply = "Some real reply following the attribute"
+		if s.proto.Load() < resp3 {
+			return command.BulkString(reply), nil
+		}
+		return raw(fmt.Sprintf("|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n$%d\r\n%s\r\n", len(reply), reply)), nil
+	case "bignum":
+		const number = "1234567999999999999999999999999999999"
+		if s.proto.Load() < resp3 {
+			return command.BulkString(number), nil
+		}
+		return raw("(" + number + "\r\n"), nil
 	case "string":
 		return command.BulkString("Hello World"), nil
 	case "integer":
@@ -118,5 +147,5 @@ func debugProtocol(kind string) (command.Reply, error) {
 	case "false":
 		return command.Reply{Kind: command.KindBool}, nil
 	}
-	return command.Reply{}, command.Errorf("ERR", "Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|verbatim|true|false")
+	return command.Reply{}, command.Errorf("ERR", "Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|attrib|bignum|verbatim|true|false")
 }

@@ -131,6 +131,9 @@ func (s *session) listen(kind audience, word string, names [][]byte) error {
 		s.broken = true
 	}
 	s.guard.patient = true
+	if u := s.user.Load(); u != nil && !s.mayHear(u) {
+		s.end() // the user was changed meanwhile
+	}
 	return nil
 }
 

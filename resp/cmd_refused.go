@@ -13,17 +13,22 @@ func refusedCommands() []local {
 	cluster := refused("CLUSTER", "3.0.0", "Refused: this is not a Redis Cluster.", -2,
 		command.Errorf("ERR", "This instance has cluster support disabled"))
 	cluster.spec.Flags, cluster.spec.Categories = 0, []string{"slow"}
+	// Redis has these in no transaction, where they spoil it at once.
+	alone := func(l local) local {
+		l.noMulti = true
+		return l
+	}
 	return []local{
 		managed("REPLICAOF", "5.0.0", "Refused: replication is managed by the cluster.", 3),
 		managed("SLAVEOF", "1.0.0", "Refused: replication is managed by the cluster.", 3),
-		managed("SYNC", "1.0.0", "Refused: replication is managed by the cluster.", 1),
-		managed("PSYNC", "2.8.0", "Refused: replication is managed by the cluster.", -3),
+		alone(managed("SYNC", "1.0.0", "Refused: replication is managed by the cluster.", 1)),
+		alone(managed("PSYNC", "2.8.0", "Refused: replication is managed by the cluster.", -3)),
 		managed("FAILOVER", "6.2.0", "Refused: replication is managed by the cluster.", -1),
-		refused("SAVE", "1.0.0", "Refused: what was acknowledged is on disk.", 1, errOnDisk("SAVE")),
+		alone(refused("SAVE", "1.0.0", "Refused: what was acknowledged is on disk.", 1, errOnDisk("SAVE"))),
 		refused("BGSAVE", "1.0.0", "Refused: what was acknowledged is on disk.", -1, errOnDisk("BGSAVE")),
 		refused("BGREWRITEAOF", "1.0.0", "Refused: what was acknowledged is on disk.", 1, errOnDisk("BGREWRITEAOF")),
-		refused("SHUTDOWN", "1.0.0", "Refused: a node is stopped by who started it.", -1,
-			command.Errorf("ERR", "SHUTDOWN is not supported: stop the node's process, it hands over and closes cleanly")),
+		alone(refused("SHUTDOWN", "1.0.0", "Refused: a node is stopped by who started it.", -1,
+			command.Errorf("ERR", "SHUTDOWN is not supported: stop the node's process, it hands over and closes cleanly"))),
 		refused("MIGRATE", "2.6.0", "Refused.", -6, errNotAllowed("MIGRATE")),
 		cluster,
 	}

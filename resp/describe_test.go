@@ -21,6 +21,9 @@ func TestCommandsAreDescribedAsInRedis(t *testing.T) {
 			continue
 		}
 		for i, what := range []string{"arity", "flags", "first key", "last key", "step", "categories", "key specifications"} {
+			if containerOf(name) == "xgroup" {
+				redis[i] = strings.TrimPrefix(redis[i], "denyoom ") // groups are admitted on a full disk, whatever is done with them
+			}
 			if redis[i] != own[i] {
 				t.Errorf("%s: %s is %s, in Redis %s", name, what, own[i], redis[i])
 			}
@@ -55,7 +58,7 @@ func describeAll(t *testing.T, addr net.Addr) map[string][7]string {
 			row := r.([]any)
 			flags := row[2].([]any)
 			flags = slices.DeleteFunc(slices.Clone(flags), func(f any) bool {
-				return slices.Contains([]string{"noscript", "loading", "stale", "denyoom", "skip_monitor", "skip_slowlog", "no_async_loading", "may_replicate",
+				return slices.Contains([]string{"noscript", "loading", "stale", "skip_monitor", "skip_slowlog", "no_async_loading", "may_replicate",
 					"no_mandatory_keys", "allow_busy", "sentinel", "no_multi", "pubsub", "touches_arbitrary_keys"}, f.(string))
 			})
 			all[row[0].(string)] = [7]string{fmt.Sprint(row[1]), sortedWords(flags), fmt.Sprint(row[3]), fmt.Sprint(row[4]), fmt.Sprint(row[5]),

@@ -44,6 +44,7 @@ func (s *session) dispatch(args [][]byte) {
 	default:
 		s.run.add(e, args)
 	}
+	s.endCaching(e)
 }
 
 // isHTTP recognises a browser that a web page has sent here: the lines of its
@@ -75,11 +76,12 @@ func (s *session) admit(e *entry, args [][]byte) error {
 		return command.Errorf("NOPERM", "'"+e.lower+"' is internal: only the nodes of the group may send it")
 	case !e.subscribing && s.onlyListens():
 		return errOnlyListens(e)
-	case e.noMulti && s.tx.open:
-		return errNoMulti
 	}
 	if err := s.permit(e, args); err != nil {
 		return err
+	}
+	if e.noMulti && s.tx.open {
+		return errNoMulti
 	}
 	if e.refusal != nil {
 		return e.refusal
@@ -113,7 +115,8 @@ func (s *session) runLocal(e *entry, args [][]byte) {
 	}
 }
 
-// note counts a command that was carried out, and keeps it if it was slow.
+// note counts a command that was carried out, and keeps it if it was slow. The
+// commands of a transaction are kept, and not EXEC.
 func (s *session) note(e *entry, args [][]byte, took time.Duration, reply command.Reply) {
 	failed := reply.Kind == command.KindError
 	if failed {
@@ -122,7 +125,7 @@ func (s *session) note(e *entry, args [][]byte, took time.Duration, reply comman
 	}
 	e.calls.note(took, failed)
 	s.server.noteTime(e, took)
-	if s.server.slow.isSlow(took) && !e.spec.Is(command.Blocking) {
+	if s.server.slow.isSlow(took) && e.spec.Name != "EXEC" {
 		s.server.slow.add(s, e, args, took)
 	}
 }

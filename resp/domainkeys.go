@@ -3,6 +3,7 @@ package resp
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/redis"
@@ -56,8 +57,10 @@ func movableKeys(name string) func(args [][]byte) [][]byte {
 		return func(args [][]byte) [][]byte { return numKeys(args, 1) }
 	case "BLMPOP", "BZMPOP":
 		return func(args [][]byte) [][]byte { return numKeys(args, 2) }
-	case "SORT", "GEORADIUS", "GEORADIUSBYMEMBER":
-		return sourceAndStore
+	case "SORT":
+		return func(args [][]byte) [][]byte { return sourceAndStore(args, 2) }
+	case "GEORADIUS", "GEORADIUSBYMEMBER":
+		return func(args [][]byte) [][]byte { return sourceAndStore(args, 5) }
 	case "SORT_RO":
 		return func(args [][]byte) [][]byte { return args[1:min(len(args), 2)] }
 	case "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE":
@@ -81,13 +84,22 @@ func streamKeys(args [][]byte) [][]byte {
 	return nil
 }
 
-// sourceAndStore gives the first argument and what follows STORE or STOREDIST,
-// wherever it may be read as an option.
-func sourceAndStore(args [][]byte) [][]byte {
-	var keys [][]byte
-	for i, a := range args {
-		if i == 1 || (i > 2 && (bytes.EqualFold(args[i-1], []byte("STORE")) || bytes.EqualFold(args[i-1], []byte("STOREDIST")))) {
-			keys = append(keys, a)
+// sourceAndStore gives the first argument and what follows the last STORE or
+// STOREDIST among the options, which begin at from.
+func sourceAndStore(args [][]byte, from int) [][]byte {
+	if len(args) < 2 {
+		return nil
+	}
+	keys := [][]byte{args[1]}
+	for i := from; i+1 < len(args); i++ {
+		switch strings.ToUpper(string(cut(args[i], len("STOREDIST")+1))) {
+		case "LIMIT":
+			i += 2
+		case "BY", "GET", "COUNT":
+			i++
+		case "STORE", "STOREDIST":
+			i++
+			keys = [][]byte{args[1], args[i]}
 		}
 	}
 	return keys

@@ -28,6 +28,8 @@ func appendReply(b []byte, r command.Reply, proto int) []byte {
 			return append(b, "_\r\n"...)
 		}
 		return append(b, "*-1\r\n"...)
+	case kindRaw:
+		return append(b, r.Str...)
 	case command.KindSimple:
 		return appendLine(b, '+', r.Str)
 	case command.KindError:

@@ -22,9 +22,13 @@ type fakeStore struct {
 	rows     keyspacetest.Rows
 	hash     storage.Hash
 	index    uint64
+	requests uint64
 	watchers map[int]func([]string)
 	ears     []func([]byte)
-	others   []*fakeStore // who hears what is broadcast here
+	follows  map[int]func(uint64, []command.Effect)
+	followed int
+	effects  []command.Effect // of the entry being applied
+	others   []*fakeStore     // who hears what is broadcast here
 
 	// What the tests set and look at.
 	proposals   [][]command.Request
@@ -39,12 +43,27 @@ func newFakeStore(extra ...command.Spec) *fakeStore {
 	return &fakeStore{
 		table:    command.NewTable(redis.Commands(), extra),
 		watchers: map[int]func([]string){},
+		follows:  map[int]func(uint64, []command.Effect){},
 	}
 }
 
 func (f *fakeStore) Table() *command.Table { return f.table }
 
 func (f *fakeStore) Propose(ctx context.Context, reqs []command.Request) []command.Result {
+	results := f.propose(reqs)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	index, effects := f.index, f.effects
+	f.effects = nil
+	for _, fn := range f.follows {
+		f.mu.Unlock()
+		fn(index, effects)
+		f.mu.Lock()
+	}
+	return results
+}
+
+func (f *fakeStore) propose(reqs []command.Request) []command.Result {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.proposals = append(f.proposals, reqs)
@@ -57,9 +76,15 @@ func (f *fakeStore) Propose(ctx context.Context, reqs []command.Request) []comma
 	}
 	f.index++
 	tx := keyspace.NewWriter(&f.rows, time.Now().UnixMilli(), f.index, &f.hash)
+	tx.Record()
+	if f.effects == nil {
+		f.effects = []command.Effect{}
+	}
 	op := 0
 	for i, req := range reqs {
 		results[i].Index = f.index
+		f.requests++
+		results[i].Request = f.requests
 		if f.refuse != nil {
 			if results[i].Err = f.refuse(req.Commands[0]); results[i].Err != nil {
 				continue
@@ -109,7 +134,11 @@ func (f *fakeStore) apply(tx *keyspace.Tx, op int, args command.Args) command.Re
 		f.rows.Rollback()
 		f.hash = before
 		tx.Reset()
+		tx.Changes()
 		return command.Fail(err)
+	}
+	if changes := tx.Changes(); len(changes) > 0 {
+		f.effects = append(f.effects, command.Effect{Args: args, Reply: reply, Changes: changes, Request: f.requests})
 	}
 	return reply
 }
@@ -144,6 +173,25 @@ func (f *fakeStore) Watch(fn func([]string)) (cancel func()) {
 		defer f.mu.Unlock()
 		delete(f.watchers, id)
 	}
+}
+
+func (f *fakeStore) Effects(fn func(uint64, []command.Effect)) (cancel func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.followed++
+	id := f.followed
+	f.follows[id] = fn
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.follows, id)
+	}
+}
+
+func (f *fakeStore) Visible() uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.index
 }
 
 func (f *fakeStore) Broadcast(_ string, payload []byte) {

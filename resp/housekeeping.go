@@ -119,7 +119,7 @@ func (s *Server) evict() {
 		delete(used, most)
 		if !most.expelled.Swap(true) {
 			s.stats.Evicted.Add(1)
-			s.log.Warn("a RESP client was evicted: all together use more memory than maxmemory-clients", "client", most.describe())
+			s.log.Warn("a RESP client was evicted: all together use more memory than maxmemory-clients", "client", most.describe(0))
 			most.guard.kill()
 		}
 	}

@@ -115,6 +115,8 @@ func infoClients(s *session, f *infoFields) error {
 	f.add("client_recent_max_input_buffer", s.server.largest(func(c *session) int64 { return c.guard.held.Load() }))
 	f.add("client_recent_max_output_buffer", s.server.largest(func(c *session) int64 { return int64(c.guard.out.waiting()) }))
 	f.add("blocked_clients", st.Blocked.Load())
+	tracking, _, _, _ := s.server.tracking.figures()
+	f.add("tracking_clients", tracking)
 	f.add("pubsub_clients", s.server.count(func(c *session) bool { return c.subscriptions() > 0 }))
 	return nil
 }
@@ -173,6 +175,12 @@ func infoStats(s *session, f *infoFields) error {
 	f.add("pubsub_channels", s.server.pubsub.size(byChannel))
 	f.add("pubsub_patterns", s.server.pubsub.size(byPattern))
 	f.add("pubsubshard_channels", s.server.pubsub.size(byShard))
+	f.add("migrate_cached_sockets", 0)
+	s.server.tracking.settle()
+	_, keys, items, prefixes := s.server.tracking.figures()
+	f.add("tracking_total_keys", keys)
+	f.add("tracking_total_items", items)
+	f.add("tracking_total_prefixes", prefixes)
 	f.add("client_output_buffer_limit_disconnections", st.Lagged.Load())
 	f.add("acl_access_denied_auth", st.AuthFailures.Load())
 	return nil
@@ -210,9 +218,15 @@ func infoCommandStats(s *session, f *infoFields) error {
 // infoLatencyStats tells within how many µs most calls of a command ended.
 func infoLatencyStats(s *session, f *infoFields) error {
 	s.server.catalog.each(func(e *entry) {
-		if h := &e.calls.times; h.total() > 0 {
-			f.add("latency_percentiles_usec_"+e.lower, fmt.Sprintf("p50=%d,p99=%d,p99.9=%d", h.percentile(50), h.percentile(99), h.percentile(99.9)))
+		h := &e.calls.times
+		if h.total() == 0 {
+			return
 		}
+		var of []string
+		for _, p := range *s.server.live.percentiles.Load() {
+			of = append(of, fmt.Sprintf("p%s=%.3f", percentileName(p), float64(h.percentile(p))))
+		}
+		f.add("latency_percentiles_usec_"+e.lower, strings.Join(of, ","))
 	})
 	return nil
 }

@@ -289,7 +289,7 @@ func (s *Server) noteTime(e *entry, took time.Duration) {
 		e.calls.times.note(took)
 	}
 	from := s.live.latencyFrom.Load()
-	if from == 0 || took < time.Duration(min(from, int64(time.Hour/time.Millisecond)))*time.Millisecond || e.spec.Is(command.Blocking) {
+	if from == 0 || took < time.Duration(min(from, int64(time.Hour/time.Millisecond)))*time.Millisecond {
 		return
 	}
 	event := "command"

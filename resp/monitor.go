@@ -25,10 +25,11 @@ func monitorCommands() []local {
 	}}
 }
 
-// monitor answers before the first command is shown.
+// monitor answers before the first command is shown, and whatever comes after
+// the answer is.
 func (s *session) monitor([][]byte) (command.Reply, error) {
-	s.emit(command.OK)
 	s.sendAhead()
+	s.emit(command.OK)
 	m := &s.server.monitors
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,7 +40,9 @@ func (s *session) monitor([][]byte) (command.Reply, error) {
 	m.count.Store(int32(len(m.all)))
 	s.guard.patient = true
 	s.monitoring.Store(true)
-	return noReply, nil
+	answer := s.out // there is room: what was answered before has been sent
+	s.out = getBuffer()
+	return noReply, s.guard.out.push(answer, s.server.live.hardLimit(classPubsub))
 }
 
 // leave is called for every connection that ends.
@@ -74,6 +77,9 @@ func (m *monitors) show(s *session, e *entry, args [][]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for c := range m.all {
+		if c == s && e.spec.Name == "RESET" {
+			continue // it is no monitor any more
+		}
 		_ = c.guard.out.push([]byte(b.String()), s.server.live.hardLimit(classPubsub))
 	}
 }

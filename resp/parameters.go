@@ -54,23 +54,27 @@ func (s *Server) parameters() []parameter {
 		fixed("enable-debug-command", yesNo(c.Debug), errImmutable),
 		integer("latency-monitor-threshold", &live.latencyFrom, 0, math.MaxInt64),
 		s.latencyTracking(),
+		s.latencyPercentiles(),
 		fixed("logfile", "", errImmutable),
 		integer("maxclients", &live.maxClients, 1, math.MaxUint32),
 		fixed("maxmemory", "0", evictsNothing),
 		s.clientMemory(),
 		fixed("maxmemory-policy", "noeviction", evictsNothing),
-		fixed("notify-keyspace-events", "", "events of keys are not published: WATCH, BLPOP and XREAD BLOCK tell of changes"),
+		s.keyEventClasses(),
 		fixed("port", port, "the address is chosen when the node starts"),
 		fixed("proto-max-bulk-len", strconv.Itoa(c.MaxBulk), "the limit is fixed, because log entries are limited"),
 		fixed("protected-mode", "yes", "clients of other machines need a password or an ACL user"),
 		fixed("replica-read-only", "yes", "every node takes writes"),
+		fixed("replicaof", "", errImmutable),
 		fixed("requirepass", "", "set the password of the user default with ACL SETUSER, or with --resp-password-file"),
 		fixed("save", "", onDisk),
+		fixed("slaveof", "", errImmutable),
 		integer("slowlog-log-slower-than", &live.slowerThan, -1, math.MaxInt64),
 		s.slowlogLength(),
 		s.keepAlive(),
 		s.idleTimeout(),
 		fixed("tls-port", "0", errImmutable),
+		s.trackingTable(),
 	}, s.keptParameters()...)
 }
 
@@ -149,6 +153,16 @@ func (s *Server) slowlogLength() parameter {
 	return p
 }
 
+func (s *Server) trackingTable() parameter {
+	p := integer("tracking-table-max-keys", &s.live.trackedKeys, 0, math.MaxInt64)
+	store := p.set
+	p.set = func(value string) (func(), error) {
+		apply, err := store(value)
+		return func() { apply(); s.tracking.trim() }, err
+	}
+	return p
+}
+
 func (s *Server) latencyTracking() parameter {
 	return parameter{
 		name: "latency-tracking",
@@ -158,6 +172,39 @@ func (s *Server) latencyTracking() parameter {
 			return func() { s.live.latencyCounts.Store(on) }, err
 		},
 	}
+}
+
+// latencyPercentiles are those that INFO latencystats has.
+func (s *Server) latencyPercentiles() parameter {
+	return parameter{
+		name: "latency-tracking-info-percentiles",
+		get: func() string {
+			var words []string
+			for _, p := range *s.live.percentiles.Load() {
+				words = append(words, percentileName(p))
+			}
+			return strings.Join(words, " ")
+		},
+		set: func(value string) (func(), error) {
+			list := []float64{}
+			for _, word := range strings.Fields(value) {
+				p, err := strconv.ParseFloat(word, 64)
+				switch {
+				case err != nil:
+					return nil, settingError("latency-tracking-info-percentiles must be a list of numbers")
+				case !(p >= 0 && p <= 100):
+					return nil, settingError("latency-tracking-info-percentiles must be between 0.0 and 100.0")
+				}
+				list = append(list, p)
+			}
+			return func() { s.live.percentiles.Store(&list) }, nil
+		},
+	}
+}
+
+// percentileName writes a percentile with six decimals at most.
+func percentileName(p float64) string {
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(p, 'f', 6, 64), "0"), ".")
 }
 
 func yesNo(b bool) string {
@@ -342,30 +389,31 @@ func (s *Server) planSettings(namesAndValues []string) (apply []func(), err erro
 	for _, p := range s.parameters() {
 		known[p.name] = p
 	}
-	for i := 0; i < len(namesAndValues); i += 2 {
-		if _, ok := known[strings.ToLower(namesAndValues[i])]; !ok {
-			return nil, command.Errorf("ERR", "Unknown option or number of arguments for CONFIG SET - '"+string(cut([]byte(namesAndValues[i]), maxQuoted))+"'")
-		}
+	fail := func(p parameter, why string) error {
+		return command.Errorf("ERR", "CONFIG SET failed (possibly related to argument '"+p.name+"') - "+why)
 	}
 	seen := map[string]bool{}
 	for i := 0; i < len(namesAndValues); i += 2 {
-		p, value := known[strings.ToLower(namesAndValues[i])], namesAndValues[i+1]
-		fail := func(why string) ([]func(), error) {
-			return nil, command.Errorf("ERR", "CONFIG SET failed (possibly related to argument '"+p.name+"') - "+why)
-		}
-		if seen[p.name] {
-			return fail("duplicate parameter")
+		p, ok := known[strings.ToLower(namesAndValues[i])]
+		switch {
+		case !ok:
+			return nil, command.Errorf("ERR", "Unknown option or number of arguments for CONFIG SET - '"+string(cut([]byte(namesAndValues[i]), maxQuoted))+"'")
+		case seen[p.name]:
+			return nil, fail(p, "duplicate parameter")
 		}
 		seen[p.name] = true
+	}
+	for i := 0; i < len(namesAndValues); i += 2 {
+		p, value := known[strings.ToLower(namesAndValues[i])], namesAndValues[i+1]
 		if p.set == nil {
 			if p.why == errImmutable || !strings.EqualFold(value, p.get()) {
-				return fail(p.why)
+				return nil, fail(p, p.why)
 			}
 			continue
 		}
 		fn, err := p.set(value)
 		if err != nil {
-			return fail(err.Error())
+			return nil, fail(p, err.Error())
 		}
 		apply = append(apply, fn)
 	}

@@ -76,10 +76,22 @@ func (s *session) awaitResume(e *entry) {
 		return
 	}
 	writes := e.spec.Is(command.Write) || e.spec.Name == "PUBLISH" || e.spec.Name == "SPUBLISH" || e.spec.Name == "EXEC" && s.tx.writes()
+	held := false
+	defer func() {
+		if held {
+			s.held.Store(false)
+			s.server.stats.Blocked.Add(-1)
+		}
+	}()
 	for {
 		left, moved := p.left(writes)
 		if left <= 0 {
 			return
+		}
+		if !held {
+			held = true
+			s.held.Store(true)
+			s.server.stats.Blocked.Add(1)
 		}
 		s.run.flush()
 		s.sendAhead()

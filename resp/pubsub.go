@@ -139,6 +139,20 @@ func (p *pubsub) leave(c *subscriber) {
 	}
 }
 
+// hearsOnly says whether all that a connection hears is allowed.
+func (p *pubsub) hearsOnly(c *subscriber, allowed func(kind audience, name string) bool) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for kind := range audiences {
+		for name := range c.names[kind] {
+			if !allowed(kind, name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func (p *pubsub) forget(c *subscriber, kind audience, name string) {
 	if _, ok := c.names[kind][name]; !ok {
 		return

@@ -31,6 +31,8 @@ type item struct {
 	args  [][]byte
 	reply command.Reply
 	took  time.Duration
+
+	tracked bool // what it reads is remembered
 }
 
 // add takes a command for the Store.
@@ -53,7 +55,7 @@ func (r *run) add(e *entry, args [][]byte) {
 		}
 		args = prepared
 	}
-	r.items = append(r.items, item{entry: e, db: r.s.dbIndex(), args: args})
+	r.items = append(r.items, item{entry: e, db: r.s.dbIndex(), args: args, tracked: r.s.tracks()})
 }
 
 // answer puts a reply after those of the commands before it.
@@ -100,6 +102,7 @@ func (r *run) propose(items []item) {
 	}
 	began := time.Now()
 	results := r.s.server.store.Propose(r.s.server.requests.context(), reqs)
+	r.s.noteOwn(results)
 	took := time.Since(began)
 	next := 0
 	for i := range items {
@@ -136,6 +139,7 @@ func (r *run) read(items []item) {
 
 // readHere runs reads on the state that this node has.
 func (r *run) readHere(items []item) {
+	r.s.remember(items)
 	for len(items) > 0 {
 		n, err := r.readShort(items)
 		if err == nil && n == 0 {
@@ -218,6 +222,7 @@ func (s *session) read(tx *keyspace.Tx, it *item) {
 	began := time.Now()
 	tx.Select(it.entry.spec.Database(it.db))
 	it.reply = s.call(tx, it.entry, it.args)
+	s.server.events.missed(tx, it)
 	it.took = time.Since(began)
 }
 

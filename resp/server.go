@@ -32,6 +32,8 @@ type Server struct {
 	paused   pause
 	hub      *hub
 	pubsub   *pubsub
+	tracking *tracking
+	events   keyEvents
 	acl      *acl
 	monitors monitors
 	implied  *aclUser // default, where nobody has defined it
@@ -90,6 +92,8 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.requests.parent, s.requests.limit = s.ctx, config.RequestTimeout
 	s.pubsub = newPubsub(s.live, &s.stats.Lagged)
+	s.tracking = newTracking(s)
+	s.events.server = s
 	s.acl = newACL()
 	s.implied = impliedDefault(config.Password)
 	s.implied.compile(s.catalog)
@@ -146,6 +150,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.cancel()
 	s.unwatch()
 	s.unhear()
+	s.events.stop()
 	return err
 }
 
@@ -201,6 +206,7 @@ func (s *Server) goodbye(conn redcon.Conn, _ error) {
 	defer s.conns.Done()
 	c := conn.Context().(*session)
 	c.stopListening()
+	c.stopTracking()
 	s.monitors.leave(c)
 	s.mu.Lock()
 	delete(s.sessions, c.id)
@@ -219,6 +225,13 @@ func (s *Server) clients() []*session {
 	return all
 }
 
+// session gives the connection of a number, nil if there is none.
+func (s *Server) session(id int64) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id]
+}
+
 // handle carries out the batch that a ticket stands for. A panic costs the
 // client its connection, because it is not known which of its commands were
 // answered, and nobody else anything.
@@ -227,7 +240,7 @@ func (s *Server) handle(conn redcon.Conn, _ redcon.Command) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("a RESP command panicked", "client", c.id, "panic", p, "stack", string(debug.Stack()))
-			c.fail("ERR internal error; the connection is closed")
+			c.fail(fmt.Sprintf("ERR internal error, in the node's log under client=%d; the connection is closed", c.id))
 		}
 	}()
 	c.serve(c.guard.take())

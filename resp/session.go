@@ -40,6 +40,7 @@ type session struct {
 	out        []byte // replies not yet pushed
 	broken     bool   // the connection is lost or about to end
 	run        run
+	tried      time.Duration // that a command which waits has been carried out for
 	random     *rand.Rand
 
 	lastUsed    atomic.Int64 // ms since 1970
@@ -51,7 +52,9 @@ type session struct {
 	lastCmd     atomic.Pointer[entry]
 	queued      atomic.Int32               // commands in MULTI; -1: not in one
 	unblock     atomic.Pointer[chan bool]  // set while blocked; true: with an error
+	held        atomic.Bool                // by CLIENT PAUSE
 	hears       atomic.Pointer[subscriber] // once it has subscribed
+	tracker     atomic.Pointer[tracker]    // while it tracks keys
 
 	mu      sync.Mutex
 	name    string
@@ -83,6 +86,7 @@ func (s *session) serve(batch [][][]byte) {
 	s.serving.Store(true)
 	defer s.serving.Store(false)
 	s.run.proposed = false
+	s.holdInvalidations()
 	for _, args := range batch {
 		if s.broken {
 			break
@@ -91,6 +95,7 @@ func (s *session) serve(batch [][][]byte) {
 	}
 	s.run.flush()
 	s.pushReplies()
+	s.sendInvalidations()
 }
 
 // emit adds the reply to one command.
@@ -152,6 +157,7 @@ func (s *session) reset() {
 	s.db.Store(0)
 	s.localReads = false
 	s.stopListening()
+	s.stopTracking()
 	s.server.monitors.leave(s)
 	s.guard.patient = false
 	s.replies = replyOn

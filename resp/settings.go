@@ -18,14 +18,18 @@ type settings struct {
 	slowLength    atomic.Int64
 	latencyFrom   atomic.Int64 // ms; 0: nothing is noted
 	aclLogLength  atomic.Int64
-	clientMemory  atomic.Int64 // bytes over all clients; 0: any
-	memoryShare   atomic.Int64 // clientMemory in percent of the memory, as it was set; 0: in bytes
-	latencyCounts atomic.Bool  // LATENCY HISTOGRAM is kept
+	clientMemory  atomic.Int64              // bytes over all clients; 0: any
+	memoryShare   atomic.Int64              // clientMemory in percent of the memory, as it was set; 0: in bytes
+	latencyCounts atomic.Bool               // LATENCY HISTOGRAM is kept
+	percentiles   atomic.Pointer[[]float64] // that INFO latencystats has
+	trackedKeys   atomic.Int64              // keys that CLIENT TRACKING remembers; 0: any
 	limits        atomic.Pointer[[clientClasses]outputLimit]
 
 	mu   sync.Mutex
 	kept map[string]string // what has no effect here, and what CONFIG GET answers
 }
+
+const defaultTrackedKeys = 1_000_000
 
 // clientClass is a kind of client that has output limits of its own.
 type clientClass uint8
@@ -58,7 +62,9 @@ func newSettings(c *Config) *settings {
 	s.slowLength.Store(int64(c.SlowlogLength))
 	s.aclLogLength.Store(defaultACLLog)
 	s.clientMemory.Store(max(c.ClientMemory, 0))
+	s.trackedKeys.Store(defaultTrackedKeys)
 	s.latencyCounts.Store(true)
+	s.percentiles.Store(&[]float64{50, 99, 99.9})
 	var limits [clientClasses]outputLimit
 	limits[classReplica] = outputLimit{256 << 20, 64 << 20, time.Minute}
 	limits[classPubsub] = outputLimit{int64(c.PubsubLimit), int64(c.PubsubSoftLimit), c.PubsubSoftTime}

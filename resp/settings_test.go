@@ -3,6 +3,7 @@ package resp
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -140,6 +141,10 @@ func TestPause(t *testing.T) {
 	tx.want("+OK", "MULTI")
 	tx.want("+QUEUED", "SET", "k2", "v")
 	tx.write(frame("EXEC"))
+	waitBlocked(t, srv, 2)
+	if got := admin.do("CLIENT", "LIST"); strings.Count(got, "flags=b") != 2 {
+		t.Errorf("CLIENT LIST does not show who is held up: %s", got)
+	}
 	for range 10 {
 		reader.want(`"before"`, "GET", "k")
 	}
@@ -158,6 +163,7 @@ func TestPause(t *testing.T) {
 	}
 	admin.want("+OK", "CLIENT", "PAUSE", "1000000", "ALL")
 	reader.write(frame("GET", "k"))
+	waitBlocked(t, srv, 1)
 	admin.want("+OK", "CLIENT", "UNPAUSE")
 	if got := reader.read(); got != `"after"` {
 		t.Errorf("after the pause of all the reader got %s", got)
@@ -204,5 +210,22 @@ func TestResetStats(t *testing.T) {
 	}
 	if !strings.Contains(info, "connected_clients:1") {
 		t.Error("the connection is not counted any more")
+	}
+}
+
+// INFO has the percentiles that were asked for.
+func TestLatencyPercentiles(t *testing.T) {
+	srv := startServer(t, Config{}, newFakeStore())
+	c := dial(t, srv.Addr())
+	c.do("PING")
+	c.want(`["latency-tracking-info-percentiles" "50 99 99.9"]`, "CONFIG", "GET", "latency-tracking-info-percentiles")
+	if got := c.do("INFO", "latencystats"); !regexp.MustCompile(`latency_percentiles_usec_ping:p50=\d+\.000,p99=\d+\.000,p99\.9=\d+\.000`).MatchString(got) {
+		t.Errorf("INFO latencystats says %s", got)
+	}
+	c.want("-ERR CONFIG SET failed (possibly related to argument 'latency-tracking-info-percentiles') - latency-tracking-info-percentiles must be between 0.0 and 100.0",
+		"CONFIG", "SET", "latency-tracking-info-percentiles", "50 100.1")
+	c.want("+OK", "CONFIG", "SET", "latency-tracking-info-percentiles", "0.0 100.0")
+	if got := c.do("INFO", "latencystats"); !regexp.MustCompile(`latency_percentiles_usec_ping:p0=\d+\.000,p100=\d+\.000\\r`).MatchString(got) {
+		t.Errorf("INFO latencystats says %s", got)
 	}
 }

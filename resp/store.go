@@ -24,6 +24,13 @@ type Store interface {
 	// Watch calls fn after each change with the keys that got entries, or nil
 	// if any may have. fn must not block.
 	Watch(fn func(touched []string)) (cancel func())
+	// Effects calls fn with what each entry of the log did to keys, in order,
+	// on a goroutine of its own. effects is nil if that is not known: anything
+	// may have happened. What is committed after Effects has returned is told.
+	Effects(fn func(index uint64, effects []command.Effect)) (cancel func())
+	// Visible is the index of the last entry of the log that View and Walk show
+	// from now on.
+	Visible() uint64
 	// Broadcast hands a payload of at most 512 KiB to all other nodes and
 	// returns at once. It may be lost, comes at most once, and after what was
 	// broadcast before.

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -149,14 +150,19 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		return command.Reply{}, errExecAlone
 	}
 	tx := s.tx
+	var denied error
+	if !tx.spoilt {
+		denied = s.permitQueue(tx.queue) // while it is open: ACL LOG tells that it was one
+	}
 	s.closeTx()
 	if tx.spoilt {
 		return command.Reply{}, errExecAbort
 	}
-	if err := s.permitQueue(tx.queue); err != nil {
-		return command.Reply{}, err
+	if denied != nil {
+		return command.Reply{}, denied
 	}
 	tx.placeCommands(s.dbIndex())
+	tx.track(s.tracks())
 	if err := s.execStore(&tx); err != nil {
 		if errors.Is(err, errWatchConflict) {
 			return command.NullArray(), nil
@@ -167,7 +173,9 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 	for i := range tx.queue {
 		it := &tx.queue[i]
 		if it.entry.local != nil {
+			began := time.Now()
 			it.reply = s.execLocal(it)
+			it.took = time.Since(began)
 		}
 		s.note(it.entry, it.args, it.took, it.reply)
 		if it.reply.Kind != kindNoReply {
@@ -175,6 +183,13 @@ func (s *session) exec([][]byte) (command.Reply, error) {
 		}
 	}
 	return command.Array(replies...), nil
+}
+
+// track says whether what the commands read is remembered.
+func (t *transaction) track(yes bool) {
+	for i := range t.queue {
+		t.queue[i].tracked = yes
+	}
 }
 
 func (s *session) execLocal(it *item) command.Reply {
@@ -237,7 +252,12 @@ func (s *session) execWrites(tx *transaction) error {
 	if len(sent) == 0 {
 		return nil
 	}
-	res := s.server.store.Propose(s.server.requests.context(), []command.Request{req})[0]
+	s.remember(tx.queue)
+	began := time.Now()
+	results := s.server.store.Propose(s.server.requests.context(), []command.Request{req})
+	took := time.Since(began)
+	s.noteOwn(results)
+	res := results[0]
 	switch {
 	case res.Err != nil:
 		return storeError(res.Err, command.ErrUnknownOutcome)
@@ -245,8 +265,9 @@ func (s *session) execWrites(tx *transaction) error {
 		return errWatchConflict
 	}
 	s.run.proposed = true
+	s.rememberAt(tx.queue, res.Index) // what it wrote itself may have been told meanwhile
 	for i, it := range sent {
-		it.reply = res.Replies[i]
+		it.reply, it.took = res.Replies[i], took
 	}
 	return nil
 }
@@ -262,6 +283,7 @@ func (s *session) execReads(tx *transaction) error {
 			return storeError(err, command.ErrUnconfirmed)
 		}
 	}
+	s.remember(tx.queue)
 	look := s.server.store.Walk
 	if isShort(tx.queue) {
 		look = s.server.store.View

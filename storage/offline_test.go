@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.etcd.io/bbolt"
 )
 
 // half gives a folder with a table of which most rows were deleted.
@@ -109,5 +111,16 @@ func TestOfflineToolsRefuse(t *testing.T) {
 				t.Error("a file that is no table was accepted")
 			}
 		})
+	}
+}
+
+// A file without its list of free pages is read from beginning to end when it
+// is opened, and a list that is kept as one makes each commit slower.
+func TestTheFreePagesAreKept(t *testing.T) {
+	db := tempDB(t, Options{})
+	set(db, 1, "a", "b")
+	checkpoint(t, db)
+	if b := db.file.bolt; b.NoFreelistSync || b.FreelistType != bbolt.FreelistMapType {
+		t.Errorf("free pages are not kept (%v), or as %q", b.NoFreelistSync, b.FreelistType)
 	}
 }

@@ -29,6 +29,7 @@ or its name: parlor status lists them.`,
 		clusterDrainCommand(),
 		clusterResumeCommand(),
 		clusterReseedCommand(),
+		clusterUpgradeCommand(),
 	)
 	return cmd
 }

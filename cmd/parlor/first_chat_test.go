@@ -239,6 +239,16 @@ func streamText(t *testing.T, m *member, chat string) string {
 // startGroup starts a group of real processes and stops it with the test.
 func startGroup(t *testing.T, n int, seed [][]string, serveArgs ...string) *localGroup {
 	t.Helper()
+	g := layOutGroup(t, n, seed, serveArgs...)
+	if err := g.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// layOutGroup makes a group that is not formed yet.
+func layOutGroup(t *testing.T, n int, seed [][]string, serveArgs ...string) *localGroup {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real nodes")
 	}
@@ -257,9 +267,6 @@ func startGroup(t *testing.T, n int, seed [][]string, serveArgs ...string) *loca
 			}
 		}
 	})
-	if err := g.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return g
 }
 

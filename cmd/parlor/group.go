@@ -34,6 +34,8 @@ type member struct {
 	name                string
 	dataDir, logFile    string
 	http, resp, cluster string
+	program             string   // that it runs; empty: this one
+	serveArgs           []string // further flags for its serve
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -89,7 +91,7 @@ func (g *localGroup) start(ctx context.Context) error {
 	first := g.members[0]
 	var token string
 	if !g.formed() {
-		out, err := parlor(ctx, "init", "--data-dir", first.dataDir, "--cluster", first.cluster, "--http", first.http, "--resp", first.resp, "--json")
+		out, err := first.parlor(ctx, "init", "--data-dir", first.dataDir, "--cluster", first.cluster, "--http", first.http, "--resp", first.resp, "--json")
 		if err != nil {
 			return fmt.Errorf("forming the group on %s: %w", first.name, err)
 		}
@@ -108,7 +110,7 @@ func (g *localGroup) start(ctx context.Context) error {
 	}
 	for _, m := range g.members[1:] {
 		if !joined {
-			if _, err := parlor(ctx, "join", "--data-dir", m.dataDir, "--server", first.cluster, "--token", token,
+			if _, err := m.parlor(ctx, "join", "--data-dir", m.dataDir, "--server", first.cluster, "--token", token,
 				"--cluster", m.cluster, "--http", m.http, "--resp", m.resp); err != nil {
 				return fmt.Errorf("joining %s: %w", m.name, err)
 			}
@@ -155,10 +157,10 @@ func (g *localGroup) startMember(m *member) error {
 	if g.seed != "" {
 		args = append(args, "--seed", g.seed)
 	}
-	args = append(args, g.serveArgs...)
-	exe, err := os.Executable()
+	args = append(append(args, g.serveArgs...), m.serveArgs...)
+	exe, err := m.executable()
 	if err != nil {
-		return fmt.Errorf("finding this program: %w", err)
+		return err
 	}
 	logFile, err := os.OpenFile(m.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -167,7 +169,8 @@ func (g *localGroup) startMember(m *member) error {
 	defer func() { _ = logFile.Close() }()
 
 	cmd := exec.Command(exe, args...)
-	cmd.Env = ownEnvironment(os.Environ())
+	// Not a flag: an older program, beside which this one is tested, has none.
+	cmd.Env = append(ownEnvironment(os.Environ()), envName("ballast")+"=0")
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// A group of its own, so that Ctrl-C reaches the parent alone and the
 	// nodes are stopped in order.
@@ -270,9 +273,27 @@ func (m *member) waitReady(ctx context.Context) error {
 
 // parlor runs this program with the arguments and gives its standard output.
 func parlor(ctx context.Context, args ...string) ([]byte, error) {
+	return new(member).parlor(ctx, args...)
+}
+
+// executable is the program that a node runs.
+func (m *member) executable() (string, error) {
+	if m.program != "" {
+		return m.program, nil
+	}
 	exe, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
+		return "", fmt.Errorf("finding this program: %w", err)
+	}
+	return exe, nil
+}
+
+// parlor runs the node's program with the arguments and gives its standard
+// output.
+func (m *member) parlor(ctx context.Context, args ...string) ([]byte, error) {
+	exe, err := m.executable()
+	if err != nil {
+		return nil, err
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, exe, args...)

@@ -54,6 +54,7 @@ func TestAnOperatorsBadDay(t *testing.T) {
 	}
 	ann.call("GET", "/v1/visitor/sync?wait=0", nil, &before)
 	g.bundleTellsNothing(t, ann, alice)
+	g.metricsAreDocumented(t)
 
 	for _, m := range g.members {
 		if err := m.kill(); err != nil {

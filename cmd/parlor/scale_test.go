@@ -96,14 +96,14 @@ func flushed(t *testing.T, m *member) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		for t.Context().Err() == nil && gauges(t.Context(), m)["parlor_compaction_running"] > 0 {
+		for t.Context().Err() == nil && gauges(t.Context(), m)["parlor_table_compaction_running"] > 0 {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}()
 	t.Logf("while it is taken: %s", writesFor(t, m.resp, 0, over))
 	v := gauges(t.Context(), m)
 	t.Logf("all that was flushed is removed after %.0f s, %.0f rows; the table is %.0f MB after %.0f s, %.0f compactions", time.Duration(took.Load()).Seconds(),
-		v["parlor_garbage_rows_total"], v["parlor_table_bytes"]/(1<<20), time.Since(begun).Seconds(), v["parlor_compactions"])
+		v["parlor_garbage_rows_total"], v["parlor_table_bytes"]/(1<<20), time.Since(begun).Seconds(), v["parlor_table_compactions_total"])
 }
 
 // TestHugeFigures fills a node with PARLOR_HUGE gigabytes of values of 1 to 7 KB,
@@ -143,9 +143,9 @@ func TestHugeFigures(t *testing.T) {
 	begun = time.Now()
 	h.shrink(t)
 	t.Logf("three values in five removed in %.0f s", time.Since(begun).Seconds())
-	compacted := gauges(t.Context(), m)["parlor_compactions"]
+	compacted := gauges(t.Context(), m)["parlor_table_compactions_total"]
 	begun = time.Now()
-	for gauges(t.Context(), m)["parlor_compactions"] == compacted {
+	for gauges(t.Context(), m)["parlor_table_compactions_total"] == compacted {
 		if time.Since(begun) > 30*time.Minute {
 			t.Fatal("the table is not compacted")
 		}
@@ -300,7 +300,7 @@ func (h *huge) use(t *testing.T, d time.Duration) {
 	}
 	clients.Wait()
 	doing := "alone"
-	if v := gauges(t.Context(), h.m); v["parlor_compaction_running"] > 0 {
+	if v := gauges(t.Context(), h.m); v["parlor_table_compaction_running"] > 0 {
 		doing = "beside a compaction"
 	}
 	for _, what := range []string{"GET", "SET"} {
@@ -518,7 +518,7 @@ func waitCheckpoint(t *testing.T, m *member) {
 	deadline := time.Now().Add(5 * time.Minute)
 	for quiet := 0; quiet < 3; {
 		v := gauges(t.Context(), m)
-		if v["parlor_overlay_bytes"] < 1<<16 && v["parlor_checkpoint_running"] == 0 && v["parlor_compaction_running"] == 0 && len(v) > 0 {
+		if v["parlor_overlay_bytes"] < 1<<16 && v["parlor_checkpoint_running"] == 0 && v["parlor_table_compaction_running"] == 0 && len(v) > 0 {
 			quiet++
 		} else {
 			quiet = 0

@@ -26,6 +26,9 @@ type serveFlags struct {
 	passwordFile  string
 	proxies       []string
 	respSettings  []string
+	diskReserve   string
+	tableQuota    string
+	ballast       string
 	logLevel      string
 	logFormat     string
 	demo          bool
@@ -112,7 +115,12 @@ the certificate before goes on.`,
 	groupFlags(flags, "Redis clients", "resp", "resp-password-file", "resp-tls-cert", "resp-tls-key", "resp-set", "resp-debug")
 	flags.StringVar(&o.Cluster, "cluster", "", "address of the cluster port, if it has changed (default "+server.DefaultCluster+" for a group of one)")
 	flags.StringVar(&o.Listen, "cluster-listen", "", "listening address of the cluster port, where it differs from --cluster")
-	groupFlags(flags, "Other nodes", "cluster", "cluster-listen")
+	flags.StringSliceVar(&o.Peers, "peers", nil, "cluster addresses of other nodes to ask where everybody is, after all were moved while none ran")
+	groupFlags(flags, "Other nodes", "cluster", "cluster-listen", "peers")
+	flags.StringVar(&f.diskReserve, "disk-reserve", "auto", "room to be kept free on the disk: below it the whole group takes only what makes room; auto is a tenth, at most 2GB; 0: whatever")
+	flags.StringVar(&f.tableQuota, "table-quota", "0", "room that the table may take, such as 20GB, to the same effect; 0: what fits")
+	flags.StringVar(&f.ballast, "ballast", "auto", "size of a file in the data folder that only takes room, to be deleted when the disk is full; auto is a hundredth of the disk, at most 256MB; 0: none")
+	groupFlags(flags, "Room on the disk", "disk-reserve", "table-quota", "ballast")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	groupFlags(flags, "Log (on standard error)", "log-level", "log-format")
@@ -138,6 +146,9 @@ func (f *serveFlags) complete(o *server.Options, logs io.Writer) error {
 		if o.RESPPassword = strings.TrimSpace(string(content)); o.RESPPassword == "" {
 			return wrongUsef("--resp-password-file %s is empty", f.passwordFile)
 		}
+	}
+	if err := f.completeRoom(o); err != nil {
+		return err
 	}
 	for _, s := range f.respSettings {
 		name, value, ok := strings.Cut(s, "=")
@@ -166,6 +177,32 @@ func (f *serveFlags) complete(o *server.Options, logs io.Writer) error {
 		o.Demo = "demo"
 	}
 	o.NoRateLimits = !f.rateLimits
+	return nil
+}
+
+// completeRoom reads the sizes that concern the disk.
+func (f *serveFlags) completeRoom(o *server.Options) error {
+	for _, s := range []struct {
+		flag, text string
+		auto, zero int64
+		to         *int64
+	}{
+		{"disk-reserve", f.diskReserve, 0, -1, &o.DiskReserve},
+		{"table-quota", f.tableQuota, 0, 0, &o.TableQuota},
+		{"ballast", f.ballast, -1, 0, &o.Ballast},
+	} {
+		if s.text == "auto" && s.flag != "table-quota" {
+			*s.to = s.auto
+			continue
+		}
+		n, err := parseSize(s.text)
+		if err != nil {
+			return wrongUsef("--%s: %w", s.flag, err)
+		}
+		if *s.to = n; n == 0 {
+			*s.to = s.zero
+		}
+	}
 	return nil
 }
 

@@ -224,10 +224,10 @@ func (p *phases) look(ctx context.Context, g *localGroup) {
 	at := time.Now()
 	for _, m := range g.members {
 		v := gauges(ctx, m)
-		if v["parlor_compactions"] > 0 {
+		if v["parlor_table_compactions_total"] > 0 {
 			done++
 		}
-		if v["parlor_compaction_running"] > 0 {
+		if v["parlor_table_compaction_running"] > 0 {
 			now = "compaction"
 		} else if v["parlor_checkpoint_running"] > 0 && now == "quiet" {
 			now = "checkpoint"

@@ -29,10 +29,11 @@ const (
 // Options say how one member of a group serves. Dir is needed; the rest has
 // defaults.
 type Options struct {
-	Dir     string // data folder
-	Cluster string // address at which other members reach this one; empty: as kept in the data folder
-	Listen  string // listening address of the cluster port, where it differs
-	Name    string // what people call this member; empty: the host's name
+	Dir     string   // data folder
+	Cluster string   // address at which other members reach this one; empty: as kept in the data folder
+	Listen  string   // listening address of the cluster port, where it differs
+	Peers   []string // cluster addresses of others to ask where everybody is, after all were moved; usually none
+	Name    string   // what people call this member; empty: the host's name
 
 	HTTP         string // listening address; empty: as kept in the data folder, else DefaultHTTP
 	RESP         string // the same for the Redis protocol, else DefaultRESP
@@ -44,6 +45,10 @@ type Options struct {
 	RESPKey      string
 	RESPSettings []string // names and values in turn, as CONFIG SET takes them
 	RESPDebug    bool     // allow DEBUG, for test suites
+
+	DiskReserve int64 // bytes of the disk to be kept free; 0: a tenth, at most 2 GiB; below 0: whatever
+	TableQuota  int64 // bytes that the table may hold; 0: what fits
+	Ballast     int64 // see node.Limits
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	NoRateLimits   bool           // for load tests
@@ -67,13 +72,16 @@ type Options struct {
 }
 
 // Table is all the commands that a member understands.
-func Table() *command.Table { return command.NewTable(redis.Commands(), core.Commands()) }
+func Table() *command.Table {
+	return command.NewTable(redis.Commands(), core.Commands(), []command.Spec{command.LevelCommand()}, command.Unreleased())
+}
 
 // memberOptions is the part that a member of a group needs by itself.
 func (o Options) memberOptions(table *command.Table) node.Options {
 	return node.Options{
-		Dir: o.Dir, Cluster: o.Cluster, Listen: o.Listen, Name: o.Name,
+		Dir: o.Dir, Cluster: o.Cluster, Listen: o.Listen, Peers: o.Peers, Name: o.Name,
 		Version: o.Version, Log: o.Log, Table: table, Renew: core.Renew,
+		Limits: node.Limits{DiskFree: o.DiskReserve, TableQuota: o.TableQuota, Ballast: o.Ballast},
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -34,6 +35,10 @@ func (s *server) seed(ctx context.Context) error {
 			args = prepared
 		}
 		result := s.member.Propose(ctx, []command.Request{{Commands: []command.Args{args}}})[0]
+		if errors.Is(result.Err, command.ErrNoSpace) {
+			s.log.Warn("the rest of the seed is left out", "err", result.Err)
+			return nil // that is no reason not to start
+		}
 		if result.Err != nil {
 			return fmt.Errorf("seed: %s: %w", words[0], result.Err)
 		}

@@ -50,6 +50,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.checkListening(); err != nil {
 		return err
 	}
+	metrics.ExposeMetadata(true) // the types of metrics, which Prometheus' tools want
 	s := &server{o: o, log: o.Log, metrics: metrics.NewSet(), failed: make(chan error, 2)}
 
 	// The front doors are opened first: an address in use should be found
@@ -204,7 +205,7 @@ func (s *server) openHTTP(door net.Listener) error {
 	config := api.Config{
 		Node: s.member, Files: files, Log: s.log, Metrics: s.metrics, Version: s.o.Version,
 		Demo: s.o.Demo, Hosts: s.hosts, TrustedProxies: s.o.TrustedProxies, Ready: s.unready,
-		Leads: s.member.IsLeader, Alive: s.member.Alive,
+		Leads: s.member.IsLeader, Alive: s.member.Alive, Warnings: s.warnings,
 	}
 	if s.o.NoRateLimits {
 		config.Limits = &api.Limits{}
@@ -231,12 +232,23 @@ func (s *server) unready() error {
 	return nil
 }
 
+// warnings are what is wrong although this member can be used: while a node is
+// short of room, what makes none is refused everywhere, so another node is no
+// better.
+func (s *server) warnings() (list []string) {
+	for _, a := range s.member.Alarms() {
+		list = append(list, fmt.Sprintf("since %s only what makes room is stored, for node %.8s is short of it: see parlor status", a.Since.Format(time.RFC3339), a.Member))
+	}
+	return list
+}
+
 func (s *server) openRESP(door net.Listener) error {
 	config := resp.Config{Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus, Debug: s.o.RESPDebug}
 	for _, notice := range config.Notices() {
 		s.log.Warn(notice)
 	}
 	s.resp = resp.NewOn(door, config, s.member, s.log)
+	s.metrics.RegisterMetricsWriter(s.respMetrics)
 	go func() { s.report(s.resp.Serve()) }()
 	if err := s.resp.Configure(s.o.RESPSettings...); err != nil {
 		closing, cancel := context.WithTimeout(context.Background(), closeTime)

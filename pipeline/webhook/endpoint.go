@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/parlorchat/parlor/core"
+	"github.com/parlorchat/parlor/metric"
 	"github.com/parlorchat/parlor/pipeline"
 	"github.com/parlorchat/parlor/rules"
 	"github.com/parlorchat/parlor/storage/command"
@@ -68,7 +69,7 @@ func (p *endpoint) Handle(ctx context.Context, e *core.Event) error {
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer))
 	p.count(ctx, strconv.Itoa(res.StatusCode/100)+"xx")
-	p.metrics.GetOrCreateHistogram(fmt.Sprintf(`parlor_webhook_duration_seconds{site=%q,webhook=%q}`, p.site, p.id)).UpdateDuration(began)
+	p.metrics.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`parlor_webhook_duration_seconds{site=%q,webhook=%q}`, p.site, p.id), metric.Latency).UpdateDuration(began)
 	return p.judge(ctx, res)
 }
 

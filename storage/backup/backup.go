@@ -12,9 +12,11 @@ import (
 	"io"
 )
 
-// Format is the version of the file format that this package writes. It reads
-// that one and all before it.
-const Format = 1
+// Format is the version of the file format that this package writes for
+// groups above the first feature level; for those at it, it writes 1, which the
+// first programs can read. It reads all up to this one: they differ in that
+// alone.
+const Format = 2
 
 const (
 	magic       = "PARLORBK"
@@ -35,21 +37,26 @@ var (
 
 // Manifest says what a backup holds.
 type Manifest struct {
-	ClusterID string `json:"cluster_id"` // the group it was taken from
-	NodeID    string `json:"node_id"`    // and the member that wrote it
-	Epoch     string `json:"epoch"`      // names the history that event numbers belong to
-	Index     uint64 `json:"index"`      // log index that the state is as of
-	Term      uint64 `json:"term"`       // and that entry's term
-	StateHash string `json:"state_hash"` // over all rows, 32 hex digits
-	Clock     int64  `json:"clock"`      // the group's time in the state, ms since 1970
-	CreatedAt int64  `json:"created_at"` // wall clock of the member, ms since 1970
-	Version   string `json:"version"`    // of the program that wrote it
-	Size      int64  `json:"size"`       // bytes of the snapshot that follows
+	ClusterID string `json:"cluster_id"`      // the group it was taken from
+	NodeID    string `json:"node_id"`         // and the member that wrote it
+	Epoch     string `json:"epoch"`           // names the history that event numbers belong to
+	Index     uint64 `json:"index"`           // log index that the state is as of
+	Term      uint64 `json:"term"`            // and that entry's term
+	StateHash string `json:"state_hash"`      // over all rows, 32 hex digits
+	Clock     int64  `json:"clock"`           // the group's time in the state, ms since 1970
+	CreatedAt int64  `json:"created_at"`      // wall clock of the member, ms since 1970
+	Version   string `json:"version"`         // of the program that wrote it
+	Size      int64  `json:"size"`            // bytes of the snapshot that follows
+	Level     int    `json:"level,omitempty"` // the group's feature level; the first is not written
 }
 
 // Write writes a backup: the manifest and m.Size bytes of a snapshot. It gives
 // the file's checksum, in hex.
 func Write(w io.Writer, m Manifest, snapshot io.Reader) (sum string, err error) {
+	format := uint32(Format)
+	if m.Level <= 1 {
+		m.Level, format = 0, 1
+	}
 	doc, err := json.Marshal(m)
 	if err != nil {
 		return "", fmt.Errorf("encoding the manifest: %w", err)
@@ -60,7 +67,7 @@ func Write(w io.Writer, m Manifest, snapshot io.Reader) (sum string, err error) 
 	whole := sha256.New()
 	out := io.MultiWriter(w, whole)
 	head := append(make([]byte, 0, headSize+len(doc)), magic...)
-	head = binary.BigEndian.AppendUint32(head, Format)
+	head = binary.BigEndian.AppendUint32(head, format)
 	head = binary.BigEndian.AppendUint32(head, uint32(len(doc)))
 	if _, err := out.Write(append(head, doc...)); err != nil {
 		return "", fmt.Errorf("writing the backup: %w", err)
@@ -125,6 +132,7 @@ func Open(r io.Reader) (*Reader, error) {
 	if err := json.Unmarshal(doc, &b.manifest); err != nil {
 		return nil, fmt.Errorf("%w: its manifest cannot be read: %w", ErrDamaged, err)
 	}
+	b.manifest.Level = max(b.manifest.Level, 1)
 	if b.manifest.Size < 0 {
 		return nil, fmt.Errorf("%w: a snapshot of %d bytes", ErrDamaged, b.manifest.Size)
 	}

@@ -13,7 +13,7 @@ import (
 
 var example = Manifest{
 	ClusterID: "c", NodeID: "n", Epoch: "e", Index: 7, Term: 2, StateHash: strings.Repeat("0", 32),
-	Clock: 5, CreatedAt: 6, Version: "1", Size: 11,
+	Clock: 5, CreatedAt: 6, Version: "1", Size: 11, Level: 1,
 }
 
 // whole is a backup of eleven bytes, and its checksum.
@@ -46,6 +46,25 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		m, data, got, err := read(r)
 		if err != nil || m != example || string(data) != "hello world" || got != sum {
 			t.Errorf("%s: %+v, %q, sum %s, error %v", name, m, data, got, err)
+		}
+	}
+}
+
+// The first programs know one format, and no feature levels: what they must not
+// restore has another format, and what they can has theirs.
+func TestTheFormatKeepsHigherLevelsFromTheFirstPrograms(t *testing.T) {
+	for level, format := range map[int]uint32{0: 1, 1: 1, 2: 2, 7: 2} {
+		m := example
+		m.Level = level
+		var b bytes.Buffer
+		if _, err := Write(&b, m, strings.NewReader("hello world")); err != nil {
+			t.Fatal(err)
+		}
+		if got := binary.BigEndian.Uint32(b.Bytes()[len(magic):]); got != format {
+			t.Errorf("a backup of level %d is of format %d, want %d", level, got, format)
+		}
+		if back, _, _, err := read(&b); err != nil || back.Level != max(level, 1) {
+			t.Errorf("a backup of level %d is read as %+v, error %v", level, back, err)
 		}
 	}
 }

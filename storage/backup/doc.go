@@ -7,7 +7,7 @@
 // The file, integers big-endian:
 //
 //	magic     8 bytes  "PARLORBK"
-//	format    4 bytes  1
+//	format    4 bytes  1, or 2 if the group is above the first feature level
 //	length    4 bytes  of the manifest
 //	manifest  a JSON object: Manifest
 //	snapshot  Manifest.Size bytes: the stream of a storage snapshot

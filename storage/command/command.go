@@ -21,6 +21,7 @@ const (
 	Module                    // a domain command, not one of Redis
 	Internal                  // proposed by nodes only, refused from clients
 	Walks                     // passes over elements, although Redis calls it Fast
+	WhenFull                  // a write that is carried out while there is too little room: it makes some, or the group needs it
 )
 
 // Spec describes a command: all that is known about it in one place.
@@ -31,6 +32,9 @@ type Spec struct {
 	Summary string // one line for COMMAND DOCS
 	Group   string // COMMAND DOCS: string, hash, generic, …; "module" for the domain
 	Since   string // the version it came with
+	// Level is the feature level it came with; 0: the first. In a group of a
+	// lower one it is refused before it gets into the log.
+	Level int
 	// Categories are ACL categories without "@": "read", "write", "hash",
 	// "visitor". Every command is in read or write.
 	Categories []string
@@ -75,6 +79,9 @@ type Call struct {
 	// Index is the log index of the entry that carries the command; 0 for a
 	// read.
 	Index uint64
+	// Level is the group's feature level, the same on every node for one place
+	// in the log; 0 for a read. Only SYSTEM.LEVEL changes it.
+	Level int
 	// Op numbers the commands of an entry, from 0.
 	Op int
 	// Rand is seeded from the entry: the same on every node. Nil for a read
@@ -127,12 +134,14 @@ func (s *Spec) Keys(args [][]byte) [][]byte {
 type Table struct {
 	byName map[string]*Spec
 	sorted []*Spec
+	levels LevelRange
 }
 
 // NewTable makes a table. A name that stands twice is a programming error and
 // panics.
 func NewTable(lists ...[]Spec) *Table {
-	t := &Table{byName: map[string]*Spec{}}
+	known := Levels()
+	t := &Table{byName: map[string]*Spec{}, levels: LevelRange{Oldest: oldestLevel, Newest: known[len(known)-1].Number}}
 	for _, list := range lists {
 		for i := range list {
 			s := &list[i]
@@ -144,11 +153,23 @@ func NewTable(lists ...[]Spec) *Table {
 			}
 			t.byName[s.Name] = s
 			t.sorted = append(t.sorted, s)
+			t.levels.Newest = max(t.levels.Newest, s.Level)
 		}
 	}
 	sort.Slice(t.sorted, func(i, j int) bool { return t.sorted[i].Name < t.sorted[j].Name })
 	return t
 }
+
+// Supporting gives the same commands in a program that supports other feature
+// levels.
+func (t *Table) Supporting(levels LevelRange) *Table {
+	other := *t
+	other.levels = levels
+	return &other
+}
+
+// Levels is the feature levels that the program supports.
+func (t *Table) Levels() LevelRange { return t.levels }
 
 // Find looks a command up by name, in any case; nil if there is none.
 func (t *Table) Find(name []byte) *Spec {

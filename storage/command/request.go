@@ -42,6 +42,9 @@ type Result struct {
 	Replies []Reply
 	// Index is the log index at which the request was applied.
 	Index uint64
+	// Request is the number of the request among those that this node took
+	// since it started, from 1.
+	Request uint64
 	// Err is set if there is no outcome to report: see the Err… values.
 	Err error
 }
@@ -60,6 +63,9 @@ var (
 	ErrBusy = Errorf("BUSY", "too many writes are waiting, nothing was changed; try again later")
 	// ErrTooLarge: refused at admission, nothing was changed.
 	ErrTooLarge = Errorf("ERR", "command is larger than the limit, nothing was changed")
+	// ErrNoSpace: refused at admission, nothing was changed. Commands with the
+	// flag WhenFull are not.
+	ErrNoSpace = Errorf("NOSPACE", "a node has too little room left: until it has more, only what makes room is carried out; nothing was changed (parlor status says which node)")
 	// ErrClosing: the node is stopping, nothing was changed.
 	ErrClosing = Errorf("CLUSTERDOWN", "the node is stopping, nothing was changed; use another one")
 )

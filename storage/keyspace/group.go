@@ -256,13 +256,19 @@ func (g *StreamGroup) Join(name []byte) (created bool, err error) {
 	g.consumers = append(g.consumers, &consumer{Consumer: Consumer{Name: name, Seen: g.t.now}})
 	g.members++
 	g.changed = true
+	if g.t.recording {
+		g.t.record(ConsumerMade, g.o, g.o.count)
+	}
 	return true, nil
 }
 
 // Seen notes that a consumer asked for something now.
-func (g *StreamGroup) Seen(name []byte) {
+func (g *StreamGroup) Seen(name []byte) { g.SeenAt(name, g.t.now) }
+
+// SeenAt notes when a consumer asked for something last, in ms since 1970.
+func (g *StreamGroup) SeenAt(name []byte, ms int64) {
 	if c := g.consumer(name); c != nil {
-		c.Seen = g.t.now
+		c.Seen = ms
 		g.changed = true
 	}
 }

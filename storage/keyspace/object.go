@@ -35,6 +35,7 @@ type object struct {
 	storedGone   int64
 	storedWake   int64
 	storedID     uint64
+	storedCount  int64 // what the meta row has of count
 }
 
 // objects are those that one entry's commands have to do with. They lie side by
@@ -96,7 +97,7 @@ func (o *object) key() []byte { return o.row[o.head:] }
 // takePlace makes the object one at the key of dst, not stored there yet.
 func (o *object) takePlace(dst *object) {
 	o.row, o.head, o.slot = dst.row, dst.head, dst.slot
-	o.stored, o.storedExpire, o.storedGone, o.storedWake, o.storedID = nil, 0, 0, 0, 0
+	o.stored, o.storedExpire, o.storedGone, o.storedWake, o.storedID, o.storedCount = nil, 0, 0, 0, 0, 0
 }
 
 // small says whether elements in this shape are kept in the meta row.
@@ -233,6 +234,13 @@ func (t *Tx) save(o *object) {
 
 func (t *Tx) store(o *object) {
 	value := o.encode()
+	if t.recording {
+		what := Changed
+		if o.stored == nil {
+			what = Made
+		}
+		t.record(what, o, o.count)
+	}
 	r := t.rows.Room(o.slot)
 	if o.stored == nil {
 		r.Keys++
@@ -282,7 +290,7 @@ func (t *Tx) indexTimes(o *object, r *storage.Room) {
 
 // noteIndexes notes what the indexes have of the object.
 func (o *object) noteIndexes() {
-	o.storedExpire, o.storedGone, o.storedWake, o.storedID = o.expire, o.gone(), o.wake(), o.rowsID()
+	o.storedExpire, o.storedGone, o.storedWake, o.storedID, o.storedCount = o.expire, o.gone(), o.wake(), o.rowsID(), o.count
 }
 
 // rowsID is what the object's own rows are named after, 0: it has none.
@@ -305,6 +313,13 @@ func (o *object) owned() []byte {
 // remove takes the object away in constant time. Its rows become garbage.
 func (t *Tx) remove(o *object) {
 	if o.stored != nil {
+		if t.recording {
+			what := Removed
+			if t.expired(o) {
+				what = Expired
+			}
+			t.record(what, o, 0)
+		}
 		r := t.rows.Room(o.slot)
 		r.Keys--
 		if o.storedExpire != 0 {

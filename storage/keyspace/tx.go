@@ -104,6 +104,9 @@ type Tx struct {
 
 	borrowed bool   // see Borrow
 	buf      []byte // for row keys that are only looked up
+
+	recording bool
+	changes   []Change
 }
 
 // NewReader makes a read-only window; now is in ms since 1970.

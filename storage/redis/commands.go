@@ -83,6 +83,20 @@ const (
 	writeFast = command.Write | command.Fast
 )
 
+// whenFull are the writes that Redis carries out when it is out of memory: they
+// take away, or change nothing of note. XGROUP is one command here, and must be
+// able to delete.
+var whenFull = map[string]bool{
+	"DEL": true, "UNLINK": true, "GETDEL": true, "FLUSHALL": true, "FLUSHDB": true, "SWAPDB": true,
+	"EXPIRE": true, "EXPIREAT": true, "PEXPIRE": true, "PEXPIREAT": true, "PERSIST": true, "GETEX": true,
+	"MOVE": true, "RENAME": true, "RENAMENX": true,
+	"LPOP": true, "RPOP": true, "LMPOP": true, "LREM": true, "LTRIM": true, "BLPOP": true, "BRPOP": true, "BLMPOP": true,
+	"HDEL": true, "HGETDEL": true, "HPERSIST": true, "SREM": true, "SPOP": true, "SMOVE": true,
+	"ZREM": true, "ZREMRANGEBYLEX": true, "ZREMRANGEBYRANK": true, "ZREMRANGEBYSCORE": true,
+	"ZPOPMIN": true, "ZPOPMAX": true, "ZMPOP": true, "BZPOPMIN": true, "BZPOPMAX": true, "BZMPOP": true,
+	"XACK": true, "XDEL": true, "XGROUP": true, "XTRIM": true, "XCLAIM": true, "XAUTOCLAIM": true, "XREADGROUP": true,
+}
+
 func (e entry) spec(g group) command.Spec {
 	rw, speed := "read", "slow"
 	if e.flags&command.Write != 0 {
@@ -101,6 +115,9 @@ func (e entry) spec(g group) command.Spec {
 		if strings.HasPrefix(e.name, "SORT") {
 			categories = append(categories, "set", "sortedset")
 		}
+	}
+	if whenFull[e.name] {
+		e.flags |= command.WhenFull
 	}
 	return command.Spec{
 		Name: e.name, Arity: e.arity, Flags: e.flags, Summary: e.summary, Group: g.name, Since: e.since,
@@ -131,6 +148,10 @@ func listed(key, pattern []byte) bool {
 	}
 	return !IsHidden(key) && (!bytes.HasPrefix(key, []byte("system:")) || bytes.HasPrefix(pattern, []byte("system:")))
 }
+
+// Listed says whether a key is among those that SCAN shows, so that a program
+// may hear of it without having named it.
+func Listed(key []byte) bool { return listed(key, nil) }
 
 // is says whether an argument is a keyword, in any case.
 func is(arg []byte, keyword string) bool {

@@ -159,6 +159,10 @@ func load(c *command.Call, key, payload []byte) error {
 		want, made, err = r.list(c, key, r.strings(r.count()))
 	case rdbQuickList:
 		want, made, err = r.list(c, key, r.quickList())
+	case rdbListZip:
+		want, made, err = r.list(c, key, r.zipList())
+	case rdbQuickZip:
+		want, made, err = r.list(c, key, r.zipQuickList())
 	case rdbSet:
 		want, made, err = r.set(c, key, r.strings(r.count()))
 	case rdbIntSet:
@@ -169,6 +173,8 @@ func load(c *command.Call, key, payload []byte) error {
 		want, made, err = r.hash(c, key, r.strings(2*r.count()))
 	case rdbHashPack:
 		want, made, err = r.hash(c, key, r.listPack())
+	case rdbHashZip:
+		want, made, err = r.hash(c, key, r.zipList())
 	case rdbHashTimed, rdbHashTimedOld:
 		want, made, err = r.timedHash(c, key, r.timedFields(payload[0] == rdbHashTimed))
 	case rdbHashTimedPack, rdbHashTimedPackOld:
@@ -177,6 +183,8 @@ func load(c *command.Call, key, payload []byte) error {
 		want, made, err = r.zset(c, key, r.members(payload[0] == rdbZSet))
 	case rdbZSetPack:
 		want, made, err = r.zset(c, key, r.scored(r.listPack()))
+	case rdbZSetZip:
+		want, made, err = r.zset(c, key, r.scored(r.zipList()))
 	case rdbStream1, rdbStream2, rdbStream3:
 		err, want, made = r.loadStream(c, key, payload[0]), 1, 1 // may be empty
 	}

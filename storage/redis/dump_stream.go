@@ -299,7 +299,12 @@ func addPacked(c *command.Call, key []byte, master keyspace.StreamID, items [][]
 }
 
 func (r *rdbReader) loadGroup(c *command.Call, key []byte, kind byte) error {
-	name, last, read := r.string(), r.idLens(), int64(-1)
+	name, last := r.string(), r.idLens()
+	info, _, err := c.XInfo(key)
+	if err != nil {
+		return err
+	}
+	read := distance(info, last) // before 7.0 it was not counted
 	if kind != rdbStream1 {
 		read = int64(r.number())
 	}
@@ -341,7 +346,7 @@ func (r *rdbReader) loadConsumer(c *command.Call, key, group []byte, kind byte, 
 		return err
 	}
 	name := r.string()
-	r.fixed(8) // when it was seen: this is the first time here
+	seen := int64(binary.LittleEndian.Uint64(r.fixed(8)))
 	if kind == rdbStream3 {
 		r.fixed(8)
 	}
@@ -352,6 +357,7 @@ func (r *rdbReader) loadConsumer(c *command.Call, key, group []byte, kind byte, 
 	if joined, err := g.Join(name); err != nil || !joined {
 		return orFormat(err)
 	}
+	g.SeenAt(name, max(seen, 0))
 	for range n {
 		p, ok := pending[r.rawID()]
 		if r.err != nil || !ok {

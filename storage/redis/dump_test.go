@@ -226,10 +226,14 @@ func TestASmallPayloadCannotTakeMuchMemory(t *testing.T) {
 	const size = 24 << 20
 	head := string(binary.LittleEndian.AppendUint32(nil, size)) + "\xff\xff"
 	packed := lzf(head, size-len(head)-1) // a listpack of zeros
+	oldHead := string(binary.LittleEndian.AppendUint32(nil, size)) + "\x00\x00\x00\x00\xff\xff"
+	ziplist := lzf(oldHead, size-len(oldHead)-1)
 	intset := lzf("\x02\x00\x00\x00"+string(binary.LittleEndian.AppendUint32(nil, (size-8)/2)), size-9)
 	compressed := func(s string, size int) string { return "\xc3" + rdbLength(len(s)) + rdbLength(size) + s }
 	for name, payload := range map[string]string{
 		"a packed hash":        "\x10" + compressed(packed, size),
+		"an old packed hash":   "\x0d" + compressed(ziplist, size),
+		"an old list":          "\x0e\x01" + compressed(ziplist, size),
 		"a packed list":        "\x12\x01\x02" + compressed(packed, size),
 		"a packed stream":      "\x15\x01\x10" + strings.Repeat("\x00", 16) + compressed(packed, size),
 		"a packed timed hash":  "\x17" + compressed(packed, size),

@@ -139,8 +139,11 @@ func hincrby(c *command.Call, args [][]byte) (command.Reply, error) {
 
 func hincrbyfloat(c *command.Call, args [][]byte) (command.Reply, error) {
 	by, ok := parseLong(args[3])
-	if !ok {
+	switch {
+	case !ok:
 		return command.Reply{}, command.ErrNotFloat
+	case by.IsInf():
+		return command.Reply{}, command.Errorf("ERR", "value is NaN or Infinity")
 	}
 	v, had, err := c.HGet(args[1], args[2])
 	if err != nil {

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -12,13 +13,14 @@ import (
 
 // Errors that several commands answer. The texts are those of Redis.
 var (
-	errOverflow  = command.Errorf("ERR", "increment or decrement would overflow")
-	errNaN       = command.Errorf("ERR", "increment would produce NaN or Infinity")
-	errRange     = command.Errorf("ERR", "value is out of range")
-	errPositive  = command.Errorf("ERR", "value is out of range, must be positive")
-	errOffset    = command.Errorf("ERR", "offset is out of range")
-	errCursor    = command.Errorf("ERR", "invalid cursor")
-	errTooRandom = command.Errorf("ERR", "value is out of range: no more than 1048576 random elements at a time")
+	errOverflow   = command.Errorf("ERR", "increment or decrement would overflow")
+	errNaN        = command.Errorf("ERR", "increment would produce NaN or Infinity")
+	errRange      = command.Errorf("ERR", "value is out of range")
+	errPositive   = command.Errorf("ERR", "value is out of range, must be positive")
+	errOffset     = command.Errorf("ERR", "offset is out of range")
+	errCursor     = command.Errorf("ERR", "invalid cursor")
+	errStringSize = command.Errorf("ERR", "string exceeds maximum allowed size (proto-max-bulk-len)")
+	errTooRandom  = command.Errorf("ERR", "value is out of range: no more than 1048576 random elements at a time")
 )
 
 // maxRandom bounds what a negative count of SRANDMEMBER and its kin may ask
@@ -55,17 +57,42 @@ func intArg(b []byte) (int64, error) {
 	return n, nil
 }
 
-// parseFloat reads a number as C does, but refuses NaN.
+// Bounds of the text of a number, in bytes.
+const (
+	maxFloatText = 800       // what strconv reads exactly; the longest float has 309 digits
+	maxLongText  = 5<<10 - 1 // as in Redis
+)
+
+// parseFloat reads a number as C does, but refuses NaN, and what is too large
+// or too small for a float.
 func parseFloat(b []byte) (float64, bool) {
-	if len(b) == 0 || len(b) > 128 || strings.ContainsRune(string(b), '_') {
-		return 0, false
+	f, inRange, ok := parseAnyFloat(b)
+	return f, ok && inRange
+}
+
+// parseAnyFloat is parseFloat that makes infinity or 0 of what is out of range.
+func parseAnyFloat(b []byte) (f float64, inRange, ok bool) {
+	if len(b) == 0 || len(b) > maxFloatText || strings.ContainsRune(string(b), '_') {
+		return 0, false, false
 	}
 	s := string(b)
 	if lower := strings.ToLower(s); strings.Contains(lower, "0x") && !strings.Contains(lower, "p") {
 		s += "p0" // C does not insist on the exponent
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil && !math.IsNaN(f)
+	tooLarge := errors.Is(err, strconv.ErrRange)
+	return f, !tooLarge && (f != 0 || zeroDigits(s)), (err == nil || tooLarge) && !math.IsNaN(f)
+}
+
+// zeroDigits says whether a number that was read as 0 is 0, and not just less
+// than the smallest there is.
+func zeroDigits(s string) bool {
+	s = strings.ToLower(s)
+	mantissa, _, _ := strings.Cut(s, "e")
+	if hex := strings.Index(s, "0x"); hex >= 0 {
+		mantissa, _, _ = strings.Cut(s[hex+2:], "p")
+	}
+	return strings.Trim(mantissa, "+-.0") == ""
 }
 
 func floatArg(b []byte) (float64, error) {
@@ -79,7 +106,7 @@ func floatArg(b []byte) (float64, error) {
 // parseLong reads a number with the 64 bits of mantissa that INCRBYFLOAT
 // counts with.
 func parseLong(b []byte) (*big.Float, bool) {
-	if len(b) == 0 || len(b) > 256 {
+	if len(b) == 0 || len(b) > maxLongText {
 		return nil, false
 	}
 	s := string(b)
@@ -97,7 +124,7 @@ func parseLong(b []byte) (*big.Float, bool) {
 		return nil, false // such an exponent is beyond the range, and slow to find out
 	}
 	f, _, err := big.ParseFloat(s, base, 64, big.ToNearestEven)
-	if err != nil || f.MantExp(nil) > 16384 {
+	if err != nil || f.MantExp(nil) > 16384 || (f.Sign() != 0 && f.MantExp(nil) < -16444) {
 		return nil, false
 	}
 	return f, true

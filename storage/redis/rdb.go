@@ -23,7 +23,11 @@ const (
 	rdbZSetText  = 3
 	rdbHash      = 4
 	rdbZSet      = 5
+	rdbListZip   = 10
 	rdbIntSet    = 11
+	rdbZSetZip   = 12
+	rdbHashZip   = 13
+	rdbQuickZip  = 14
 	rdbStream1   = 15
 	rdbHashPack  = 16
 	rdbZSetPack  = 17
@@ -339,9 +343,12 @@ func (r *rdbReader) quickList() [][]byte {
 }
 
 // listPack gives the elements of a packed string of them.
-func (r *rdbReader) listPack() [][]byte {
+func (r *rdbReader) listPack() [][]byte { return r.packed(unpackList) }
+
+// packed gives the elements of a packed string, which unpack takes apart.
+func (r *rdbReader) packed(unpack func(b []byte, limit int) (items [][]byte, ok bool)) [][]byte {
 	packed := r.string()
-	items, ok := unpackList(packed, min(maxPacked, 3*maxRestored-r.items))
+	items, ok := unpack(packed, min(maxPacked, 3*maxRestored-r.items))
 	switch {
 	case !ok && len(items) > 0:
 		r.failWith(errDumpCount)

@@ -57,7 +57,7 @@ func parseScoreBound(arg []byte) (b scoreBound, err error) {
 	if len(arg) == 0 {
 		return b, nil // C reads nothing as zero
 	}
-	f, ok := parseFloat([]byte(strings.TrimLeft(string(arg), " \t\n\v\f\r")))
+	f, _, ok := parseAnyFloat([]byte(strings.TrimLeft(string(arg), " \t\n\v\f\r")))
 	if !ok {
 		return b, errScoreBound
 	}
@@ -183,25 +183,86 @@ func (z *zspan) each(c *command.Call, key []byte, fn func(m []byte, score float6
 	return c.ZEachRank(key, from, count, z.reverse, fn)
 }
 
+// eachByName walks the members in the range of names. Redis looks for its first
+// member and goes on to its last, in order of the scores; where they differ,
+// names are not in order, and what is found depends on where it looks. Here it
+// looks from the beginning, as Redis does in small sets.
 func (z *zspan) eachByName(c *command.Call, key []byte, fn func(m []byte, score float64) bool) error {
-	lo, hi := z.minName, z.maxName
-	if lo.end > 0 || hi.end < 0 {
-		_, err := c.ZLen(key)
+	first, last, err := edges(c, key)
+	if err != nil || first.Member == nil || z.below(last.Member) || z.above(first.Member) {
 		return err
 	}
-	var from, to []byte
-	if lo.end == 0 {
-		from = append([]byte{}, lo.name...)
+	if z.minName.end == 0 && z.maxName.end == 0 {
+		order := bytes.Compare(z.minName.name, z.maxName.name)
+		if order > 0 || (order == 0 && (z.minName.open || z.maxName.open)) {
+			return nil
+		}
 	}
-	if hi.end == 0 {
-		to = append([]byte{}, hi.name...)
+	if first.Score == last.Score {
+		return z.eachInOrder(c, key, fn)
 	}
-	return c.ZEachByMember(key, from, to, z.reverse, func(m []byte, score float64) bool {
-		if (from != nil && lo.open && bytes.Equal(m, from)) || (to != nil && hi.open && bytes.Equal(m, to)) {
+	before, beyond := z.below, z.above
+	if z.reverse {
+		before, beyond = beyond, before
+	}
+	entered := false
+	return c.ZEach(key, math.Inf(-1), math.Inf(1), z.reverse, func(m []byte, score float64) bool {
+		if !entered && before(m) {
 			return true
 		}
-		return fn(m, score)
+		entered = true
+		return !beyond(m) && fn(m, score)
 	})
+}
+
+// eachInOrder is eachByName where all members have the same score.
+func (z *zspan) eachInOrder(c *command.Call, key []byte, fn func(m []byte, score float64) bool) error {
+	var from, to []byte
+	if z.minName.end == 0 {
+		from = append([]byte{}, z.minName.name...)
+	}
+	if z.maxName.end == 0 {
+		to = append([]byte{}, z.maxName.name...)
+	}
+	return c.ZEachByMember(key, from, to, z.reverse, func(m []byte, score float64) bool {
+		return z.below(m) || z.above(m) || fn(m, score)
+	})
+}
+
+// below says whether a member comes before the range of names.
+func (z *zspan) below(m []byte) bool {
+	lo := z.minName
+	if lo.end != 0 {
+		return lo.end > 0
+	}
+	order := bytes.Compare(m, lo.name)
+	return order < 0 || (order == 0 && lo.open)
+}
+
+// above says whether a member comes after the range of names.
+func (z *zspan) above(m []byte) bool {
+	hi := z.maxName
+	if hi.end != 0 {
+		return hi.end < 0
+	}
+	order := bytes.Compare(m, hi.name)
+	return order > 0 || (order == 0 && hi.open)
+}
+
+// edges gives copies of the first and the last member; without a name if there
+// is none.
+func edges(c *command.Call, key []byte) (first, last keyspace.Scored, err error) {
+	edge := func(reverse bool) (e keyspace.Scored, err error) {
+		err = c.ZEach(key, math.Inf(-1), math.Inf(1), reverse, func(m []byte, score float64) bool {
+			e = keyspace.Scored{Member: append([]byte{}, m...), Score: score}
+			return false
+		})
+		return e, err
+	}
+	if first, err = edge(false); err == nil {
+		last, err = edge(true)
+	}
+	return first, last, err
 }
 
 func zrange(kind rangeKind, reverse bool) handler {

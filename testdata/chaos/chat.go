@@ -60,7 +60,7 @@ func (c *chats) prepare(workers []*worker) error {
 	conn := &client{addr: workers[0].nodes[0].resp}
 	defer conn.close()
 	for _, cmd := range commands {
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(forWhole); ; time.Sleep(100 * time.Millisecond) {
 			_, _, err := conn.call(cmd)
 			if err == nil || strings.HasPrefix(err.Error(), "EXISTS") {
 				break
@@ -96,7 +96,7 @@ func (w *worker) web(o op, method, path, token string, body, answer any) op {
 
 var browser = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 5 * time.Second}}
 
-// exchange makes the call. Problems below 500 and no_leader say that nothing
+// exchange makes the call. Problems below 500, no_leader and no_space say that nothing
 // was done; so does a connection that could not be made.
 func exchange(method, url, token string, body any) ([]byte, outcome, error) {
 	var reader io.Reader
@@ -134,7 +134,7 @@ func exchange(method, url, token string, body any) ([]byte, outcome, error) {
 	var problem struct{ Code, Detail string }
 	_ = json.Unmarshal(content, &problem)
 	err = fmt.Errorf("%d %s: %s", resp.StatusCode, problem.Code, problem.Detail)
-	if resp.StatusCode < 500 || problem.Code == "no_leader" {
+	if resp.StatusCode < 500 || problem.Code == "no_leader" || problem.Code == "no_space" {
 		return nil, refused, err
 	}
 	return nil, unknown, err
@@ -181,7 +181,7 @@ func (c *chats) say(w *worker, p *person) {
 	switch {
 	case o.How == done:
 		p.text = ""
-	case strings.Contains(o.Err, "no_leader") || o.How == unknown || strings.Contains(o.Err, "dial "):
+	case strings.Contains(o.Err, "no_leader") || strings.Contains(o.Err, "no_space") || o.How == unknown || strings.Contains(o.Err, "dial "):
 		// again
 	default: // the chat is over, or another agent's
 		p.text = ""
@@ -214,6 +214,9 @@ func (c *chats) visit(w *worker, p *person) {
 		o.Out = []any{asked.Status, asked.Chat.ID}
 		w.hist.add(o)
 		p.chat = asked.Chat.ID
+		if o.How == unknown { // it may open a chat at any time, which his messages would go to: he comes back as somebody else
+			p.token = ""
+		}
 	case w.rng.IntN(8) == 0:
 		o := w.web(op{Key: p.chat, Do: "end"}, http.MethodPost, "/v1/visitor/chat/end", p.token, map[string]string{}, nil)
 		w.hist.add(o)

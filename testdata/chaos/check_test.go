@@ -74,7 +74,7 @@ func TestCheckersFindViolations(t *testing.T) {
 
 // The same seed makes the same faults, another one others.
 func TestPlanRepeats(t *testing.T) {
-	a, b, c := plan(1, time.Minute), plan(1, time.Minute), plan(2, time.Minute)
+	a, b, c := plan(1, time.Minute, ""), plan(1, time.Minute, ""), plan(2, time.Minute, "")
 	if !reflect.DeepEqual(a, b) {
 		t.Error("one seed made two schedules")
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,24 +19,50 @@ type fault struct {
 	Kind   string        `json:"kind"`
 	Target int           `json:"target"` // 0 to 2; leads: whoever leads then
 	Other  int           `json:"other"`  // of pair: which of the two others
-	Delay  time.Duration `json:"delay"`  // of slow
+	Delay  time.Duration `json:"delay"`  // of slow and slow-disk
+	Step   time.Duration `json:"step"`   // of clock
 	Reset  bool          `json:"reset"`  // connections break when the link is whole again
 }
 
 const leads = -1
 
-// kinds of faults, and how often each comes.
-var kinds = []struct {
+type kindOfFault struct {
 	kind   string
 	weight int
-}{
-	{"kill", 6}, {"kill-two", 2}, {"kill-all", 1}, {"pause", 4}, {"isolate", 4}, {"deaf", 3}, {"mute", 3},
-	{"pair", 3}, {"slow", 3}, {"transfer", 3}, {"reseed", 2}, {"demote", 2}, {"drain", 1},
 }
 
-// plan makes the faults of a round. It depends on the seed alone.
-func plan(seed uint64, length time.Duration) []fault {
+// kinds of faults, and how often each comes.
+var kinds = []kindOfFault{
+	{"kill", 6}, {"kill-two", 2}, {"kill-all", 1}, {"pause", 4}, {"isolate", 4}, {"deaf", 3}, {"mute", 3},
+	{"pair", 3}, {"slow", 3}, {"transfer", 3}, {"reseed", 2}, {"demote", 2}, {"drain", 1},
+	{"full", 3}, {"hang", 2}, {"slow-disk", 3}, {"power", 2}, {"power-all", 2}, {"clock", 4}, {"replace", 3}, {"away", 2},
+}
+
+// steps are by how much clocks are set.
+var steps = []time.Duration{time.Hour, -time.Hour, 10 * time.Second, -10 * time.Second}
+
+// checkKinds refuses names that no fault has.
+func checkKinds(only string) error {
+	known := map[string]bool{}
+	for _, k := range kinds {
+		known[k.kind] = true
+	}
+	for _, kind := range strings.Split(only, ",") {
+		if only != "" && !known[kind] {
+			return fmt.Errorf("there is no fault %q", kind)
+		}
+	}
+	return nil
+}
+
+// plan makes the faults of a round, of some kinds or of all. It depends on
+// nothing else but the seed.
+func plan(seed uint64, length time.Duration, only string) []fault {
 	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
+	kinds := slices.Clone(kinds)
+	if only != "" {
+		kinds = slices.DeleteFunc(kinds, func(k kindOfFault) bool { return !slices.Contains(strings.Split(only, ","), k.kind) })
+	}
 	total := 0
 	for _, k := range kinds {
 		total += k.weight
@@ -42,7 +70,7 @@ func plan(seed uint64, length time.Duration) []fault {
 	var faults []fault
 	between := func(a, b int) time.Duration { return time.Duration(a+rng.IntN(b-a)) * time.Millisecond }
 	one := func(at time.Duration) fault {
-		f := fault{At: at, Lasts: between(300, 7000), Target: rng.IntN(5) - 2, Other: rng.IntN(2), Delay: between(10, 250), Reset: rng.IntN(2) == 0}
+		f := fault{At: at, Lasts: between(300, 7000), Target: rng.IntN(5) - 2, Other: rng.IntN(2), Delay: between(10, 250), Reset: rng.IntN(2) == 0, Step: steps[rng.IntN(len(steps))]}
 		if f.Target < 0 {
 			f.Target = leads // two times in five
 		}
@@ -94,43 +122,48 @@ func (g *group) run(faults []fault, began time.Time, length time.Duration, t *ti
 	}
 	wg.Wait()
 	time.Sleep(time.Until(began.Add(length)))
-	g.net.heal()
+	if err := g.net.heal(); err != nil {
+		return err
+	}
 	for _, m := range g.machines {
 		m.signal(syscall.SIGCONT)
 		if err := g.start(m); err != nil {
 			return err
 		}
 	}
+	if err := g.restoreMembers(t); err != nil {
+		return err
+	}
 	for _, m := range g.machines {
-		if err := m.ready(time.Minute); err != nil {
+		if err := m.ready(forWhole); err != nil {
 			return err
 		}
 	}
-	return g.restoreMembers(t)
+	return nil
 }
 
-// restoreMembers gives back votes and duties that a fault took and could not
-// give back.
+// forWhole is how long a group may take that has all it needs. It is no
+// figure, only patience: the machine may be busy with other things.
+const forWhole = 3 * time.Minute
+
+// restoreMembers gives back membership, votes and duties that a fault took and
+// could not give back.
 func (g *group) restoreMembers(t *timeline) error {
-	var s status
-	var err error
-	for end := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
-		ok := false
-		if s, err = g.machines[0].status(); err == nil {
-			ok = true
-			for _, m := range s.Members {
-				if !m.Voter {
-					ok = false
-					_, err = g.machines[0].parlor("cluster", "promote", m.ID, "--data-dir", g.machines[0].dir)
+	for end := time.Now().Add(forWhole); ; time.Sleep(500 * time.Millisecond) {
+		ok, err := g.restoreMembership(t)
+		if err == nil {
+			for _, m := range g.machines {
+				if m.isNobody() {
+					ok, err = false, g.rejoin(m, t)
 				}
 			}
 		}
 		for _, m := range g.machines {
-			if _, e := m.parlor("cluster", "resume", "--data-dir", m.dir); e != nil {
+			if _, e := m.parlor("cluster", "resume", "--data-dir", m.dir); e != nil && !m.isNobody() {
 				ok, err = false, e
 			}
 		}
-		if ok {
+		if ok && err == nil {
 			return nil
 		}
 		if time.Now().After(end) {
@@ -139,8 +172,63 @@ func (g *group) restoreMembers(t *timeline) error {
 	}
 }
 
+// restoreMembership promotes who has lost his vote and removes whose folder is
+// gone. It says whether nothing was to be done.
+func (g *group) restoreMembership(t *timeline) (ok bool, err error) {
+	var asked *machine
+	var s status
+	for _, m := range g.machines {
+		if s, err = m.status(); err == nil && len(s.Members) > 0 && s.Leader != "" {
+			asked = m
+			break
+		}
+	}
+	if asked == nil {
+		return false, err
+	}
+	exist := map[string]*machine{}
+	for _, m := range g.machines {
+		if id := m.id(); id != "" {
+			exist[id] = m
+		}
+	}
+	ok = true
+	member := map[string]bool{}
+	for _, m := range s.Members {
+		member[m.ID] = true
+		do := ""
+		switch {
+		case exist[m.ID] == nil:
+			do = "remove"
+		case !m.Voter:
+			do = "promote"
+		default:
+			continue
+		}
+		ok = false
+		if _, e := asked.parlor("cluster", do, m.ID, "--data-dir", asked.dir); e != nil {
+			t.sayf("    %s %s: %v", do, m.Name, e)
+		}
+	}
+	for id, m := range exist {
+		if !member[id] { // removed, and not yet a new one; or it has not announced itself
+			ok = false
+			if s, err := m.status(); err == nil && s.Role == "removed" {
+				t.sayf("    %s was removed and is made anew", m.name)
+				if err := g.renew(m, t); err != nil {
+					return false, err
+				}
+			}
+		}
+	}
+	return ok, nil
+}
+
 // happen does one fault and undoes it.
 func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
+	if lasts <= 0 { // the fault before it took long
+		return
+	}
 	target := g.machines[max(f.Target, 0)]
 	who := target.name
 	if f.Target == leads {
@@ -148,13 +236,18 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 		who = target.name + " (leads)"
 	}
 	others := []*machine{g.machines[(target.index+1)%3], g.machines[(target.index+2)%3]}
+	said := func(err error) {
+		if err != nil {
+			t.sayf("    %s: %v", f.Kind, err)
+		}
+	}
 	cut := func(cut bool, delay time.Duration, in, out bool, of ...*machine) {
 		for _, o := range of {
 			if in {
-				g.net.set(link{o.index, target.index}, cut, delay)
+				said(g.net.set(link{o.index, target.index}, cut, delay))
 			}
 			if out {
-				g.net.set(link{target.index, o.index}, cut, delay)
+				said(g.net.set(link{target.index, o.index}, cut, delay))
 			}
 		}
 	}
@@ -183,7 +276,11 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 			}
 		}
 	}
-	t.sayf("%-9s %s for %s", f.Kind, who, lasts.Round(time.Millisecond))
+	if missing := g.lacks(f.Kind, target); missing != "" {
+		t.sayf("%-9s is left out: %s", f.Kind, missing)
+		return
+	}
+	t.sayf("%-9s %s for %s%s", f.Kind, who, lasts.Round(time.Millisecond), f.details())
 	switch f.Kind {
 	case "kill":
 		kill(target)
@@ -217,10 +314,41 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 			time.Sleep(lasts)
 			operate("cluster", "promote", s.NodeID)
 		}
+	case "full":
+		g.full(target, lasts, t)
+	case "hang":
+		g.hang(target, lasts, t)
+	case "slow-disk":
+		target.drive.Slow(f.Delay)
+		time.Sleep(lasts)
+		target.drive.Slow(0)
+	case "power":
+		g.power(lasts, t, target)
+	case "power-all":
+		g.power(lasts, t, g.machines...)
+	case "clock":
+		target.setClock(f.Step, t)
+		time.Sleep(lasts)
+		target.setClock(0, t)
+	case "replace":
+		g.replace(target, lasts, t)
+	case "away": // so long that the log goes on without it, and it is sent a snapshot
+		lasts = max(lasts, 10*time.Second)
+		kill(target)
 	case "drain":
 		operate("cluster", "drain")
 		time.Sleep(lasts)
 		operate("cluster", "resume")
 	}
 	t.sayf("%-9s %s is over", f.Kind, who)
+}
+
+func (f fault) details() string {
+	switch f.Kind {
+	case "slow", "slow-disk":
+		return fmt.Sprintf(", by %s", f.Delay)
+	case "clock":
+		return fmt.Sprintf(", by %+.0f s", f.Step.Seconds())
+	}
+	return ""
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -21,23 +20,31 @@ import (
 type machine struct {
 	index               int
 	name, binary, dir   string
-	http, resp, cluster string // cluster: as advertised, which is a door of the network
+	http, resp, cluster string // cluster: as advertised, which may be a door of proxies
 	listens             string
+	clock, password     string // files: how far the clock is off; what Redis clients must say
 	log                 *os.File
-	net                 *network
+	net                 network
+	drive               *drive // nil: the folder is on a disk like any other
+
+	works sync.Mutex // held by a fault that stops, changes and starts the node: one at a time
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	exited chan struct{}
 	wanted bool // we have not killed it: an end is a surprise
+	held   bool // it is not to be started
+	mortal int  // faults that are under way at which it may end by itself
 }
 
 // group is three machines and the network between them.
 type group struct {
 	machines []*machine
-	net      *network
-	doors    []io.Closer
+	net      network
+	steps    bool // the program's clock can be set
+
 	surprise chan error // a process that ended by itself
+	members  sync.Mutex // one node is replaced at a time
 }
 
 var web = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -52,37 +59,66 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// newGroup lays out, forms and starts the group in dir.
-func newGroup(binary, dir string) (*group, error) {
-	g := &group{net: newNetwork(), surprise: make(chan error, 16)}
+// layout says of what the machines are made.
+type layout struct {
+	binary, dir string
+	steps       bool // the program's clock can be set
+	hosts       bool // each node has a network of its own; else on loopback, with proxies between
+	drives      bool // each node has a disk of its own
+	seed        uint64
+}
+
+// newGroup lays out, forms and starts the group.
+func newGroup(l layout) (g *group, err error) {
+	g = &group{steps: l.steps, surprise: make(chan error, 16)}
+	doors := newProxies()
+	if g.net = doors; l.hosts {
+		if g.net, err = newHosts(); err != nil {
+			return g, fmt.Errorf("making the hosts: %w", err)
+		}
+	}
+	password := filepath.Join(l.dir, "password")
+	if err := os.WriteFile(password, []byte(respPassword), 0o600); err != nil {
+		return g, err
+	}
 	for i := range 3 {
-		m := &machine{index: i, name: fmt.Sprintf("n%d", i+1), binary: binary, net: g.net}
-		m.dir = filepath.Join(dir, m.name)
-		for _, addr := range []*string{&m.http, &m.resp, &m.cluster, &m.listens} {
-			var err error
-			if *addr, err = freeAddr(); err != nil {
-				return nil, err
-			}
-		}
-		door, err := g.net.door(m.cluster, m.listens, i)
-		if err != nil {
-			return nil, err
-		}
-		g.doors = append(g.doors, door)
-		if m.log, err = os.Create(filepath.Join(dir, m.name+".log")); err != nil {
-			return nil, err
+		m := &machine{index: i, name: fmt.Sprintf("n%d", i+1), binary: l.binary, net: g.net, password: password}
+		m.dir, m.clock = filepath.Join(l.dir, m.name), filepath.Join(l.dir, m.name+".clock")
+		if m.log, err = os.Create(filepath.Join(l.dir, m.name+".log")); err != nil {
+			return g, err
 		}
 		g.machines = append(g.machines, m)
+		if l.drives {
+			if m.drive, err = newDrive(m.dir, l.seed+uint64(i)); err != nil {
+				return g, fmt.Errorf("making a disk: %w", err)
+			}
+			m.dir = filepath.Join(m.drive.Mount, "data")
+		}
+		if l.hosts {
+			at := func(port int) string { return fmt.Sprintf("%s:%d", hostAddr(i), port) }
+			m.http, m.resp, m.cluster, m.listens = at(8080), at(6380), at(7400), at(7400)
+			continue
+		}
+		for _, addr := range []*string{&m.http, &m.resp, &m.cluster, &m.listens} {
+			if *addr, err = freeAddr(); err != nil {
+				return g, err
+			}
+		}
+		if err := doors.door(m.cluster, m.listens, i); err != nil {
+			return g, err
+		}
 	}
 	return g, g.form()
 }
 
+// own are the arguments that say where a node is.
+func (m *machine) own() []string {
+	return []string{"--data-dir", m.dir, "--cluster", m.cluster, "--cluster-listen", m.listens, "--http", m.http, "--resp", m.resp}
+}
+
 func (g *group) form() error {
 	first := g.machines[0]
-	own := func(m *machine) []string {
-		return []string{"--data-dir", m.dir, "--cluster", m.cluster, "--cluster-listen", m.listens, "--http", m.http, "--resp", m.resp}
-	}
-	out, err := first.parlor(append([]string{"init", "--json"}, own(first)...)...)
+	out, err := first.parlor(append([]string{"init", "--json"}, first.own()...)...)
 	if err != nil {
 		return err
 	}
@@ -94,7 +130,7 @@ func (g *group) form() error {
 	}
 	for i, m := range g.machines {
 		if i > 0 {
-			if _, err := m.parlor(append([]string{"join", "--server", first.cluster, "--token", formed.Token}, own(m)...)...); err != nil {
+			if _, err := m.parlor(append([]string{"join", "--server", first.cluster, "--token", formed.Token}, m.own()...)...); err != nil {
 				return err
 			}
 		}
@@ -108,11 +144,13 @@ func (g *group) form() error {
 	return g.whole(2 * time.Minute)
 }
 
-// parlor runs the program's command line.
+// parlor runs the program's command line, where the node runs.
 func (m *machine) parlor(args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, m.binary, args...)
+	line := append(append(m.net.enter(m.index), m.binary), args...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	cmd.Env = append(os.Environ(), clockEnv+"="+m.clock)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -125,10 +163,13 @@ func (m *machine) parlor(args ...string) ([]byte, error) {
 func (g *group) start(m *machine) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cmd != nil {
+	if m.cmd != nil || m.held {
 		return nil
 	}
-	cmd := exec.Command(m.binary, "serve", "--data-dir", m.dir, "--name", m.name, "--rate-limits=false", "--stop-with-stdin")
+	line := append(m.net.enter(m.index), m.binary, "serve", "--data-dir", m.dir, "--name", m.name, "--rate-limits=false",
+		"--resp-password-file", m.password, "--stop-with-stdin")
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Env = append(os.Environ(), clockEnv+"="+m.clock)
 	cmd.Stdout, cmd.Stderr = m.log, m.log
 	// When we die, the pipe ends and the node stops.
 	if _, err := cmd.StdinPipe(); err != nil {
@@ -146,7 +187,7 @@ func (g *group) start(m *machine) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.cmd == cmd {
-			if m.wanted {
+			if m.wanted && m.mortal == 0 {
 				g.surprise <- fmt.Errorf("%s ended by itself (%v): see %s", m.name, err, m.log.Name())
 			}
 			m.cmd = nil
@@ -154,6 +195,33 @@ func (g *group) start(m *machine) error {
 		close(exited)
 	}()
 	return nil
+}
+
+// hold kills the process and lets nobody start it until it is let go.
+func (m *machine) hold() {
+	m.mu.Lock()
+	m.held = true
+	m.mu.Unlock()
+	m.kill()
+}
+
+func (m *machine) letGo() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = false
+}
+
+// mayEnd says how many faults are under way at which the node may end itself.
+func (m *machine) mayEnd(by int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mortal += by
+}
+
+func (m *machine) runs() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cmd != nil
 }
 
 // kill ends the process at once.
@@ -210,6 +278,7 @@ func (g *group) leader() *machine {
 
 type status struct {
 	NodeID  string `json:"node_id"`
+	Role    string `json:"role"`
 	Leader  string `json:"leader"`
 	Members []struct {
 		ID         string `json:"id"`
@@ -280,14 +349,17 @@ func (g *group) agree() error {
 }
 
 // stop ends what we started.
-func (g *group) stop() {
+func (g *group) stop() (err error) {
 	for _, m := range g.machines {
 		m.signal(syscall.SIGCONT)
+		if m.drive != nil {
+			m.drive.Hang(false)
+		}
 		m.kill()
+		if m.drive != nil {
+			err = errors.Join(err, m.drive.remove())
+		}
 		_ = m.log.Close()
 	}
-	for _, d := range g.doors {
-		_ = d.Close()
-	}
-	g.net.heal()
+	return errors.Join(err, g.net.Close())
 }

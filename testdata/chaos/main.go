@@ -2,8 +2,7 @@
 // killed and paused, links are cut and leaders change, and checks what the
 // clients saw. README.md says what is done and what is checked.
 //
-//	go build -o parlor ./cmd/parlor
-//	go -C testdata/chaos run . -parlor ../../parlor -minutes 10
+//	go -C testdata/chaos run . -minutes 10
 package main
 
 import (
@@ -29,19 +28,28 @@ type options struct {
 	seed        uint64
 	clients     int // of each workload
 	pace        time.Duration
-	calm        bool
+	calm, steps bool
+	source, net string
+	disks, only string
+	broken      string
 }
 
 func main() {
 	var o options
 	var minutes float64
-	flag.StringVar(&o.binary, "parlor", "../../parlor", "the program to test")
+	flag.StringVar(&o.source, "source", "../..", "folder with the sources of the program to test, which is built so that its clock can be set")
+	flag.StringVar(&o.binary, "parlor", "", "a program to test as it is, instead of -source; clocks are not set then")
+	flag.StringVar(&o.net, "net", "auto", "hosts: each node has a network of its own (root); proxy: all are on loopback with proxies between them; auto: either by the seed, where hosts are possible")
+	flag.StringVar(&o.disks, "disks", "auto", "own: each node has a disk of its own, which fails in many ways (root, FUSE); plain: none has; auto: where it is possible")
+	flag.StringVar(&o.broken, "break", "", "build a program without the cure of a known fault: a violation must be found (breaks.go has the names)")
+	flag.StringVar(&o.only, "only", "", "the faults to let happen, with commas between; default: all")
 	flag.Float64Var(&minutes, "minutes", 5, "how long; the round that runs then is finished")
 	flag.DurationVar(&o.round, "round", time.Minute, "how long faults happen before everything is mended and checked")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the faults and of what clients do; round n of a run has the seed plus n")
 	flag.StringVar(&o.out, "out", "", "folder for the artefacts (default a temporary one, which is removed when all is well)")
 	flag.IntVar(&o.clients, "clients", 5, "clients of each workload")
 	flag.DurationVar(&o.pace, "pace", 25*time.Millisecond, "what a client waits between two calls, on average")
+	flag.BoolVar(&o.steps, "steps", false, "the program that -parlor names was built by this battery: its clock can be set")
 	flag.BoolVar(&o.calm, "calm", false, "no faults: shows what the clients do without")
 	flag.Parse()
 	o.length = time.Duration(minutes * float64(time.Minute))
@@ -52,7 +60,7 @@ func main() {
 }
 
 func run(o options) (err error) {
-	if o.binary, err = filepath.Abs(o.binary); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
 	keep := o.out != ""
@@ -64,11 +72,39 @@ func run(o options) (err error) {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
+	if o.binary == "" {
+		fmt.Println("building the program; the first time takes minutes")
+		if o.binary, err = build(o.source, o.out, o.broken); err != nil {
+			return err
+		}
+		o.steps = true
+	} else if o.binary, err = filepath.Abs(o.binary); err != nil {
+		return err
+	}
+	if !inside() {
+		err := goInside("-parlor", o.binary, fmt.Sprintf("-steps=%t", o.steps), "-out", o.out, "-seed", fmt.Sprint(o.seed))
+		switch {
+		case errors.Is(err, errNoRights):
+			fmt.Println("without root: the nodes have no networks and disks of their own")
+		case err == nil && !keep:
+			return os.RemoveAll(o.out)
+		case err != nil:
+			return fmt.Errorf("artefacts: %s", o.out)
+		default:
+			return nil
+		}
+	}
+	if inside() {
+		keep = true // whoever is outside decides
+		if err := loopback(); err != nil {
+			return err
+		}
+	}
 	defer func() {
 		if err == nil && !keep {
 			err = os.RemoveAll(o.out)
 		} else if err != nil {
-			err = fmt.Errorf("%w\nartefacts: %s\nto repeat the faults: -seed %d -round %s", err, o.out, o.seed, o.round)
+			err = fmt.Errorf("%w\nto repeat the faults: -seed %d -round %s -net %s -disks %s", err, o.seed, o.round, o.net, o.disks)
 		}
 	}()
 	t := &timeline{}
@@ -77,8 +113,12 @@ func run(o options) (err error) {
 	}
 	defer t.file.Close()
 	t.sayf("seed %d, artefacts in %s", o.seed, o.out)
-	g, err := newGroup(o.binary, o.out)
-	defer g.stop()
+	l := layout{binary: o.binary, dir: o.out, steps: o.steps, seed: o.seed}
+	l.hosts = o.net == "hosts" || o.net == "auto" && inside() && o.seed%2 == 0
+	l.drives = o.disks == "own" || o.disks == "auto" && inside() && drivesWork()
+	t.sayf("networks of their own: %t, disks of their own: %t, clocks can be set: %t", l.hosts, l.drives, l.steps)
+	g, err := newGroup(l)
+	defer func() { err = errors.Join(err, g.stop()) }()
 	if err != nil {
 		return err
 	}
@@ -95,6 +135,21 @@ func run(o options) (err error) {
 	}
 	t.sayf("%d s of faults, %d calls (%d of unknown outcome), no violation", b.seconds, b.calls, b.unknown)
 	return nil
+}
+
+// check refuses what makes no sense.
+func (o *options) check() error {
+	switch o.net {
+	case "auto", "hosts", "proxy":
+	default:
+		return fmt.Errorf("-net is auto, hosts or proxy, not %q", o.net)
+	}
+	switch o.disks {
+	case "auto", "own", "plain":
+	default:
+		return fmt.Errorf("-disks is auto, own or plain, not %q", o.disks)
+	}
+	return checkKinds(o.only)
 }
 
 type battery struct {
@@ -118,7 +173,7 @@ type player struct {
 func (b *battery) round(ctx context.Context, n uint64) error {
 	seed := b.seed + n
 	prefix := fmt.Sprintf("chaos:%d", n)
-	faults := plan(seed, b.options.round)
+	faults := plan(seed, b.options.round, b.only)
 	if b.calm {
 		faults = nil
 	}
@@ -149,7 +204,7 @@ func (b *battery) round(ctx context.Context, n uint64) error {
 	b.seconds += int(b.options.round.Seconds())
 	b.timeline.sayf("round %d: mended; checking", n)
 	if trouble == nil {
-		trouble = b.group.whole(90 * time.Second)
+		trouble = b.group.whole(forWhole)
 	}
 	select {
 	case err := <-b.group.surprise:
@@ -172,6 +227,9 @@ func (b *battery) players(seed uint64, prefix string, n uint64) ([]*player, erro
 		&lists{prefix: prefix + ":list"},
 		&streams{prefix: prefix + ":stream"},
 		&transactions{prefix: prefix + ":multi"},
+		newAccounts(prefix + ":watch"),
+		&queues{prefix: prefix + ":pop"},
+		&mortals{prefix: prefix + ":expiry"},
 	} {
 		p := &player{workload: l, history: &history{}}
 		for k := range b.clients {

@@ -12,11 +12,29 @@ import (
 	"time"
 )
 
-// network is what the nodes have between them: each one's advertised address
+// network is what the nodes have between them. Cut and delay are of one
+// direction between two of them.
+type network interface {
+	set(l link, cut bool, delay time.Duration) error
+	// reset breaks all connections of a node, as a router does that was replaced.
+	reset(node int)
+	// heal makes all links whole.
+	heal() error
+	// runs notes the process of a node.
+	runs(pid, node int)
+	// enter is what a command begins with that runs where a node does.
+	enter(node int) []string
+	// slows says whether delays are possible.
+	slows() bool
+	Close() error
+}
+
+// proxies are a network on loopback: each one's advertised address
 // is a door of ours, which passes on what comes to where the node listens.
 // What a link does depends on who sends and who receives; the sender of a
 // connection is found by its process, as /proc tells it.
-type network struct {
+type proxies struct {
+	doors   []io.Closer
 	mu      sync.Mutex
 	changed *sync.Cond
 	cut     map[link]bool
@@ -38,29 +56,37 @@ type wire struct {
 
 func (w *wire) close() { _ = w.in.Close(); _ = w.out.Close() }
 
-func newNetwork() *network {
-	n := &network{cut: map[link]bool{}, delay: map[link]time.Duration{}, pids: map[int]int{}, conns: map[*wire]bool{}}
+func newProxies() *proxies {
+	n := &proxies{cut: map[link]bool{}, delay: map[link]time.Duration{}, pids: map[int]int{}, conns: map[*wire]bool{}}
 	n.changed = sync.NewCond(&n.mu)
 	return n
 }
 
-// runs notes the process of a node.
-func (n *network) runs(pid, node int) {
+func (n *proxies) runs(pid, node int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.pids[pid] = node
 }
 
-// set changes one direction.
-func (n *network) set(l link, cut bool, delay time.Duration) {
+func (n *proxies) enter(int) []string { return nil }
+func (n *proxies) slows() bool        { return true }
+
+func (n *proxies) Close() error {
+	for _, d := range n.doors {
+		_ = d.Close()
+	}
+	return n.heal()
+}
+
+func (n *proxies) set(l link, cut bool, delay time.Duration) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut[l], n.delay[l] = cut, delay
 	n.changed.Broadcast()
+	return nil
 }
 
-// reset breaks all connections of a node, as a router does that was replaced.
-func (n *network) reset(node int) {
+func (n *proxies) reset(node int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for w := range n.conns {
@@ -70,17 +96,17 @@ func (n *network) reset(node int) {
 	}
 }
 
-// heal makes all links whole.
-func (n *network) heal() {
+func (n *proxies) heal() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.cut)
 	clear(n.delay)
 	n.changed.Broadcast()
+	return nil
 }
 
 // pass waits until a link carries, and gives its delay.
-func (n *network) pass(l link) time.Duration {
+func (n *proxies) pass(l link) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.cut[l] {
@@ -90,11 +116,12 @@ func (n *network) pass(l link) time.Duration {
 }
 
 // door opens the advertised address of a node.
-func (n *network) door(advertised, listens string, to int) (io.Closer, error) {
+func (n *proxies) door(advertised, listens string, to int) error {
 	l, err := net.Listen("tcp", advertised)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	n.doors = append(n.doors, l)
 	go func() {
 		for {
 			in, err := l.Accept()
@@ -104,10 +131,10 @@ func (n *network) door(advertised, listens string, to int) (io.Closer, error) {
 			go n.carry(in, listens, to)
 		}
 	}()
-	return l, nil
+	return nil
 }
 
-func (n *network) carry(in net.Conn, listens string, to int) {
+func (n *proxies) carry(in net.Conn, listens string, to int) {
 	defer in.Close()
 	from := n.sender(in.RemoteAddr().String())
 	// A handshake needs both directions.
@@ -135,7 +162,7 @@ func (n *network) carry(in net.Conn, listens string, to int) {
 
 // pump carries one direction. A delay holds back everything behind it, but
 // what arrives meanwhile goes on together: latency, and not a narrow pipe.
-func (n *network) pump(from, to net.Conn, l link) {
+func (n *proxies) pump(from, to net.Conn, l link) {
 	type piece struct {
 		at   time.Time
 		data []byte
@@ -171,7 +198,7 @@ func (n *network) pump(from, to net.Conn, l link) {
 }
 
 // sender finds the node to whose process a local port belongs.
-func (n *network) sender(addr string) int {
+func (n *proxies) sender(addr string) int {
 	inode := inodeOf(addr)
 	if inode == "" {
 		return outside

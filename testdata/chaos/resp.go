@@ -31,20 +31,25 @@ func (e serverError) Error() string { return string(e) }
 // client is one connection of the Redis protocol. A call that fails in any
 // way but a refusal closes it.
 type client struct {
-	addr string
-	conn net.Conn
-	r    *bufio.Reader
+	addr   string
+	conn   net.Conn
+	r      *bufio.Reader
+	pinned bool // the next call is on the same connection, or not made
 }
+
+// respPassword is what the nodes want to hear from clients.
+const respPassword = "chaos"
 
 // call sends the commands in one piece and gives a reply for each: nil,
 // string, int64, []any or serverError.
 func (c *client) call(commands ...[]string) (replies []any, how outcome, err error) {
-	if c.conn == nil {
-		conn, err := net.DialTimeout("tcp", c.addr, time.Second)
-		if err != nil {
-			return nil, refused, err
-		}
-		c.conn, c.r = conn, bufio.NewReader(conn)
+	pinned := c.pinned
+	c.pinned = false
+	if c.conn == nil && pinned {
+		return nil, refused, errors.New("the connection is not there any more")
+	}
+	if err := c.dial(); err != nil {
+		return nil, refused, err
 	}
 	defer func() {
 		if how == unknown {
@@ -52,14 +57,7 @@ func (c *client) call(commands ...[]string) (replies []any, how outcome, err err
 		}
 	}()
 	_ = c.conn.SetDeadline(time.Now().Add(patience))
-	var b strings.Builder
-	for _, args := range commands {
-		fmt.Fprintf(&b, "*%d\r\n", len(args))
-		for _, a := range args {
-			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
-		}
-	}
-	if _, err := io.WriteString(c.conn, b.String()); err != nil {
+	if err := c.send(commands...); err != nil {
 		return nil, unknown, err
 	}
 	for range commands {
@@ -76,12 +74,49 @@ func (c *client) call(commands ...[]string) (replies []any, how outcome, err err
 	return replies, done, nil
 }
 
-// judge says what an error reply means for the command. CLUSTERDOWN and BUSY
-// promise that nothing was changed; what is not known is taken for unknown.
+// dial makes the connection if there is none.
+func (c *client) dial() error {
+	if c.conn != nil {
+		return nil
+	}
+	conn, err := net.DialTimeout("tcp", c.addr, time.Second)
+	if err != nil {
+		return err
+	}
+	c.conn, c.r = conn, bufio.NewReader(conn)
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	err = c.send([]string{"AUTH", respPassword})
+	if err == nil {
+		var reply any
+		if reply, err = readReply(c.r); err == nil && reply != "OK" {
+			err = fmt.Errorf("AUTH: %v", reply)
+		}
+	}
+	if err != nil {
+		c.close()
+	}
+	return err
+}
+
+func (c *client) send(commands ...[]string) error {
+	var b strings.Builder
+	for _, args := range commands {
+		fmt.Fprintf(&b, "*%d\r\n", len(args))
+		for _, a := range args {
+			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+		}
+	}
+	_, err := io.WriteString(c.conn, b.String())
+	return err
+}
+
+// judge says what an error reply means for the command. CLUSTERDOWN, BUSY and
+// NOSPACE promise that nothing was changed; what is not known is taken for
+// unknown.
 func judge(e serverError) outcome {
 	code, _, _ := strings.Cut(string(e), " ")
 	switch code {
-	case "CLUSTERDOWN", "BUSY", "LOADING", "EXECABORT", "CONFLICT", "NOTFOUND", "LIMIT", "EXISTS", "DENIED":
+	case "CLUSTERDOWN", "BUSY", "NOSPACE", "LOADING", "EXECABORT", "CONFLICT", "NOTFOUND", "LIMIT", "EXISTS", "DENIED":
 		return refused
 	}
 	return unknown

@@ -35,7 +35,11 @@ type worker struct {
 	pace  time.Duration // between two steps
 	sent  int           // makes values of its own
 	mine  any           // of the workload
+	stays bool          // the next call is on the same connection as the last, or is refused
 }
+
+// pin has the next call made on the connection that the last one used.
+func (w *worker) pin() { w.stays = true }
 
 func newWorker(ids *atomic.Int64, seed uint64, nodes []*machine, h *history, pace time.Duration) *worker {
 	w := &worker{id: int(ids.Add(1)), ids: ids, rng: rand.New(rand.NewPCG(seed, 7)), nodes: nodes, hist: h, pace: pace}
@@ -55,7 +59,9 @@ func (w *worker) unique() string {
 // call sends commands to a node and records what came of it, as one op. The
 // replies of a pipeline are in Out.
 func (w *worker) call(o op, commands ...[]string) op {
-	if w.rng.IntN(8) == 0 {
+	if w.stays {
+		w.stays, w.conns[w.at].pinned = false, true
+	} else if w.rng.IntN(8) == 0 {
 		w.at = w.rng.IntN(len(w.nodes))
 	}
 	o.Client, o.Node, o.Call = w.id, w.nodes[w.at].name, now()

@@ -4,6 +4,9 @@
 //
 //	go build -o parlor ./cmd/parlor
 //	go -C testdata/compare run . -parlor ../../parlor
+//	go -C testdata/compare run . -parlor ../../parlor -single
+//
+// With -single it compares one durable node with one Redis.
 //
 // It needs etcd (or -etcd) and redis-server in PATH, listens on loopback, and keeps its
 // data in a temporary folder. It is a module of its own so that the product
@@ -57,7 +60,16 @@ func main() {
 	clients := flag.Int("clients", 200, "connections, each with one write under way")
 	seconds := flag.Int("seconds", 8, "of a round")
 	rounds := flag.Int("rounds", 3, "of each system; the median counts")
+	single := flag.Bool("single", false, "one node beside one Redis instead, with redis-benchmark as the client")
+	requests := flag.Int("requests", 100_000, "with -single: of a round, four times as many in pipelines")
 	flag.Parse()
+	if *single {
+		if err := compareSingle(*binary, *rounds, *requests); err != nil {
+			fmt.Fprintln(os.Stderr, "compare:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*binary, *etcd, *clients, *seconds, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)

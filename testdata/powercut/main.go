@@ -22,6 +22,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/parlorchat/parlor/testdata/powercut/disk"
 )
 
 func main() {
@@ -41,14 +43,14 @@ func main() {
 
 // machine is one node with its disk.
 type machine struct {
-	disk                *disk
+	disk                *disk.Disk
 	binary              string
 	http, resp, cluster string
 	log                 *os.File
 	cmd                 *exec.Cmd
 }
 
-func (m *machine) data() string { return filepath.Join(m.disk.mount, "data") }
+func (m *machine) data() string { return filepath.Join(m.disk.Mount, "data") }
 
 func (m *machine) parlor(args ...string) ([]byte, error) {
 	cmd := exec.Command(m.binary, args...)
@@ -96,8 +98,8 @@ func run(binary string, writes, cuts int, seed uint64, port int, lie bool) (err 
 				_ = m.cmd.Process.Kill()
 				_ = m.cmd.Wait()
 			}
-			m.disk.cut()
-			err = errors.Join(err, m.disk.off())
+			m.disk.Cut()
+			err = errors.Join(err, m.disk.Off())
 		}
 		if err == nil {
 			err = os.RemoveAll(base)
@@ -106,7 +108,7 @@ func run(binary string, writes, cuts int, seed uint64, port int, lie bool) (err 
 		}
 	}()
 	for i := range 3 {
-		d, err := newDisk(base, fmt.Sprint("disk", i), seed+uint64(i))
+		d, err := disk.New(filepath.Join(base, fmt.Sprint("disk", i)), seed+uint64(i))
 		if err != nil {
 			return err
 		}
@@ -121,9 +123,7 @@ func run(binary string, writes, cuts int, seed uint64, port int, lie bool) (err 
 		return err
 	}
 	for _, m := range group {
-		m.disk.mu.Lock()
-		m.disk.lies = lie
-		m.disk.mu.Unlock()
+		m.disk.Lie(lie)
 	}
 	l := newLedger(12)
 	for cut := 1; cut <= cuts; cut++ {
@@ -133,7 +133,7 @@ func run(binary string, writes, cuts int, seed uint64, port int, lie bool) (err 
 		}
 		wrote := time.Since(started)
 		for _, m := range group {
-			m.disk.cut()
+			m.disk.Cut()
 		}
 		for _, m := range group {
 			_ = m.cmd.Process.Kill()
@@ -141,7 +141,7 @@ func run(binary string, writes, cuts int, seed uint64, port int, lie bool) (err 
 		}
 		l.stop()
 		for _, m := range group {
-			if err := errors.Join(m.disk.off(), m.disk.on(), m.start()); err != nil {
+			if err := errors.Join(m.disk.Off(), m.disk.On(), m.start()); err != nil {
 				return err
 			}
 		}
@@ -161,7 +161,7 @@ func run(binary string, writes, cuts int, seed uint64, port int, lie bool) (err 
 		fmt.Printf("cut %2d: %8d acknowledged so far, in %5.1f s; ready again after %4.1f s\n", cut, l.acked.Load(), wrote.Seconds(), back.Seconds())
 	}
 	for i, m := range group {
-		fmt.Printf("disk %d: %d unsynced pages lost, %d kept, %d changes of folders undone\n", i, m.disk.lost, m.disk.kept, m.disk.undone)
+		fmt.Printf("disk %d: %s\n", i, m.disk.Losses())
 	}
 	fmt.Printf("%d acknowledged writes, none lost\n", l.acked.Load())
 	return nil

@@ -38,8 +38,8 @@ func (d *Duel) Run(args []string) {
 	case !d.Theirs.Has(name) && strings.HasPrefix(name, "H"):
 		return // it is older than the command
 	case strings.Contains(name, "LEX"), name == "ZRANGE" && slices.ContainsFunc(args, func(a string) bool { return strings.EqualFold(a, "BYLEX") }):
-		if len(args) > 1 && !d.oneScore(args[1]) {
-			return // names are in order only where scores are equal
+		if len(args) > 1 && !d.oneScore(args[1]) && string(d.Theirs.Do("OBJECT", "ENCODING", args[1]).Str) == "skiplist" {
+			return // names are in order only where scores are equal, and large sets are searched otherwise
 		}
 	}
 	switch name {

@@ -13,12 +13,12 @@ import (
 var Templates = []string{
 	"SET $K $V [ NX|XX ] [ GET ] [ KEEPTTL ]", "SET $A $V [ EXAT $T ] [ NX|XX ]", "SET $K $V PXAT $P", "SET $K $I",
 	"GET $K", "GET $A", "GETSET $K $V", "GETDEL $K", "GETEX $K [ PERSIST ]", "GETEX $K EXAT $T", "GETEX $K PXAT $P", "SETNX $K $V",
-	"SETEX $K $R $V", "PSETEX $K $R000 $V", "MGET { $A }", "MSET { $K $V }", "MSETNX { $K $V }",
+	"SETEX $K $R000 $V", "PSETEX $K $R00000 $V", "MGET { $A }", "MSET { $K $V }", "MSETNX { $K $V }",
 	"INCR $K", "DECR $K", "INCRBY $K $I", "DECRBY $K $I", "INCRBYFLOAT $K $F", "INCRBYFLOAT $K $D", "APPEND $K $V", "STRLEN $K",
 	"GETRANGE $K $J $J", "SUBSTR $K $J $J", "SETRANGE $K $j $V",
 
 	"DEL { $A }", "DEL $A", "UNLINK { $A }", "EXISTS { $A }", "TOUCH { $A }", "TYPE $A", "TTL $A", "PTTL $A", "EXPIRETIME $A", "PEXPIRETIME $A",
-	"EXPIRE $A $R [ NX|XX ]", "PEXPIRE $A $R000", "EXPIREAT $A $T [ NX|XX|GT|LT ]", "PEXPIREAT $A $P [ NX|XX|GT|LT ] [ NX|XX|GT|LT ]",
+	"EXPIRE $A $R000 [ NX|XX ]", "PEXPIRE $A $R00000", "EXPIREAT $A $T [ NX|XX|GT|LT ]", "PEXPIREAT $A $P [ NX|XX|GT|LT ] [ NX|XX|GT|LT ]",
 	"PERSIST $A", "RENAME $A $A", "RENAMENX $A $A", "COPY $A $A [ REPLACE ]", "COPY $A $A DB 3 REPLACE", "RANDOMKEY", "KEYS $G", "SCAN $G", "DBSIZE",
 	"OBJECT FREQ $A", "OBJECT NOSUCH $A",
 
@@ -27,7 +27,7 @@ var Templates = []string{
 	"HEXPIRE $H $R000 [ NX|XX|GT|LT ] FIELDS 1 $M", "HEXPIRE $H $R000 FIELDS 2 $M $m", "HPEXPIRE $H $R00000 [ NX|XX ] FIELDS 3 $M $m $M", "HEXPIREAT $H $T [ NX|XX|GT|LT ] FIELDS 2 $M $M", "HPEXPIREAT $H $P [ NX|XX|GT|LT ] FIELDS 2 $M $m",
 	"HPEXPIREAT $H $P FIELDS 1 $M", "HPEXPIREAT $H $P FIELDS 4 $m $m $m $m", "HTTL $H FIELDS 2 $M $m", "HPTTL $H FIELDS 2 $M $M", "HEXPIRETIME $H FIELDS 2 $M $m", "HPEXPIRETIME $H FIELDS 3 $M $m $m", "HPERSIST $H FIELDS 2 $M $m", "HEXPIRE $H -1|0|9223372036854775807 FIELDS 1 $M",
 	"HGETEX $H FIELDS 2 $M $M", "HGETEX $H EX|PX|EXAT|PXAT $T FIELDS 2 $M $m", "HGETEX $H PXAT $P FIELDS 2 $M $m", "HGETEX $H PERSIST FIELDS 2 $M $m", "HSETEX $H [ FNX|FXX ] PXAT $P FIELDS 2 $M $V $m $V", "HSETEX $H [ FNX|FXX ] [ EX $R000 ] FIELDS 1 $M $V", "HSETEX $H KEEPTTL FIELDS 1 $M $V", "HGETDEL $H FIELDS 2 $M $m",
-	"HINCRBYFLOAT $H $M $F", "HRANDFIELD $H [ $j [ WITHVALUES ] ]", "HSCAN $H $G",
+	"HINCRBYFLOAT $H $M $F", "HINCRBYFLOAT $H $M $D", "HRANDFIELD $H [ $j [ WITHVALUES ] ]", "HSCAN $H $G",
 
 	"SADD $S { $M }", "SADD $S { $m }", "SADD $S { $m } $m $m $m", "SREM $S { $M }", "SREM $S { $m }", "SMEMBERS $S", "SCARD $S", "SISMEMBER $S $M",
 	"SMISMEMBER $S { $M }", "SMOVE $S $S $M", "SPOP $S [ $j ]", "SRANDMEMBER $S [ $J ]", "SINTER { $S }", "SUNION { $S }", "SDIFF { $S }",
@@ -36,7 +36,7 @@ var Templates = []string{
 	"ZADD $Z { $D $M }", "ZADD $Z { $D $m }", "ZADD $Z { $i $m }", "ZADD $Z [ NX|XX ] [ GT|LT ] [ CH ] { $D $M }", "ZADD $Z [ NX|XX ] [ GT|LT ] INCR $D $M",
 	"ZINCRBY $Z $D $M", "ZREM $Z { $M }", "ZREM $Z { $m }", "ZCARD $Z", "ZSCORE $Z $M", "ZMSCORE $Z { $M }", "ZRANK $Z $M", "ZREVRANK $Z $M",
 	"ZCOUNT $Z $B $B", "ZRANGE $Z $J $J [ REV ] [ WITHSCORES ]", "ZRANGE $Z $B $B BYSCORE [ REV ] [ LIMIT $J $J ] [ WITHSCORES ]",
-	"ZRANGE $L $X $X BYLEX [ REV ] [ LIMIT $J $J ]", "ZREVRANGE $Z $J $J [ WITHSCORES ]", "ZRANGEBYSCORE $Z $B $B [ WITHSCORES ] [ LIMIT $J $J ]",
+	"ZRANGE $L $X $X BYLEX [ REV ] [ LIMIT $J $J ]", "ZRANGE $Z $X $X BYLEX [ REV ] [ LIMIT $J $J ]", "ZRANGESTORE $Z $Z $X $X BYLEX [ REV ]", "ZLEXCOUNT $Z $X $X", "ZREMRANGEBYLEX $Z $X $X", "ZREVRANGE $Z $J $J [ WITHSCORES ]", "ZRANGEBYSCORE $Z $B $B [ WITHSCORES ] [ LIMIT $J $J ]",
 	"ZREVRANGEBYSCORE $Z $B $B [ WITHSCORES ] [ LIMIT $J $J ]", "ZRANGEBYLEX $L $X $X [ LIMIT $J $J ]", "ZREVRANGEBYLEX $L $X $X [ LIMIT $J $J ]",
 	"ZADD $L { 0 $M }", "ZADD $L { 0 $m }", "ZADD $L { 0 $m } 0 $m 0 $m 0 $m", "ZLEXCOUNT $L $X $X", "ZREMRANGEBYLEX $L $X $X", "ZREMRANGEBYRANK $Z $J $J", "ZREMRANGEBYSCORE $Z $B $B",
 	"ZRANGESTORE $Z $Z $J $J [ REV ]", "ZRANGESTORE $Z $Z $B $B BYSCORE [ REV ] [ LIMIT $J $J ]", "ZPOPMIN $Z [ $j ]", "ZPOPMAX $Z [ $j ]",

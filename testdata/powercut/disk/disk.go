@@ -1,4 +1,8 @@
-package main
+// Package disk is a disk that can fail: it forgets what was not synced when
+// its power is cut, it hangs, it is slow, and it tells lies about what it has
+// synced. It is a FUSE file system over a folder; it knows nothing of who uses
+// it. It needs Linux with FUSE and the right to mount.
+package disk
 
 import (
 	"context"
@@ -17,19 +21,22 @@ import (
 // pageSize is what is on the medium or is not, as a whole.
 const pageSize = 4096
 
-// disk is a file system that keeps in memory what was written, until it is
+// Disk is a file system that keeps in memory what was written, until it is
 // told to sync. A cut of the power loses the rest, or some of it: each page
 // that was not synced may have come to the medium or not. What was done to a
 // folder (made, renamed, removed) and not synced is undone, from some moment on.
-type disk struct {
+type Disk struct {
+	Mount  string // where the file system is
 	medium string // folder with what is on the medium
 	attic  string // removed files that a cut may bring back
-	mount  string
 	rng    *rand.Rand
 	server *fuse.Server
-	lies   bool // it says that it has synced, and has not
 
 	mu    sync.Mutex
+	free  *sync.Cond    // a hanging disk goes on
+	hangs bool          // it does not sync, and does not say so either
+	slow  time.Duration // that each sync takes longer
+	lies  bool          // it says that it has synced, and has not
 	dead  bool
 	files map[uint64]*content // by inode
 	done  []change            // to folders, not synced, oldest first
@@ -40,60 +47,96 @@ type disk struct {
 
 // content is a file with writes that are not on the medium.
 type content struct {
-	fd     int // of the file on the medium
-	pages  map[int64][]byte
-	size   int64
-	backed int64 // so much of the file on the medium still counts
+	fd       int // of the file on the medium
+	handles  int // that are open
+	pages    map[int64][]byte
+	size     int64
+	backed   int64 // so much of the file on the medium still counts
+	reserved int64 // so much has room on the medium
 }
 
 // change is something done to a folder.
 type change struct {
 	folders [2]string
+	saved   string // the file that it replaced or removed, if any
 	undo    func() error
 }
 
-func newDisk(base, name string, seed uint64) (*disk, error) {
-	d := &disk{
-		medium: filepath.Join(base, name, "medium"), attic: filepath.Join(base, name, "attic"), mount: filepath.Join(base, name, "mnt"),
+// New makes the disk in the folder base, which keeps what is on the medium,
+// and mounts it. The seed decides what cuts lose.
+func New(base string, seed uint64) (*Disk, error) {
+	d := &Disk{
 		rng: rand.New(rand.NewPCG(seed, 1)),
+
+		medium: filepath.Join(base, "medium"), attic: filepath.Join(base, "attic"), Mount: filepath.Join(base, "mnt"),
 	}
-	for _, dir := range []string{d.medium, d.attic, d.mount} {
+	d.free = sync.NewCond(&d.mu)
+	for _, dir := range []string{d.medium, d.attic, d.Mount} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
-	return d, d.on()
+	return d, d.On()
 }
 
-// on mounts the disk.
-func (d *disk) on() error {
-	d.dead, d.files, d.done = false, map[uint64]*content{}, nil
+// On mounts the disk.
+func (d *Disk) On() error {
+	d.dead, d.hangs, d.slow, d.files, d.done = false, false, 0, map[uint64]*content{}, nil
 	root := &fs.LoopbackRoot{Path: d.medium}
 	root.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
 		return &node{LoopbackNode: fs.LoopbackNode{RootData: data}, d: d}
 	}
 	top := &node{LoopbackNode: fs.LoopbackNode{RootData: root}, d: d}
 	root.RootNode = top
-	server, err := fs.Mount(d.mount, top, &fs.Options{MountOptions: fuse.MountOptions{
+	server, err := fs.Mount(d.Mount, top, &fs.Options{MountOptions: fuse.MountOptions{
 		DirectMount: true, FsName: "forgets", Name: "forgets", MaxWrite: 1 << 20,
 	}})
 	if err != nil {
-		return fmt.Errorf("mounting %s: %w", d.mount, err)
+		return fmt.Errorf("mounting %s: %w", d.Mount, err)
 	}
 	d.server = server
 	return server.WaitMount()
 }
 
-// cut takes the power away: from now on nothing is written any more.
-func (d *disk) cut() {
+// Cut takes the power away: from now on nothing is written any more. What
+// waits for a disk that hangs fails.
+func (d *Disk) Cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.dead = true
+	d.free.Broadcast()
 }
 
-// off unmounts the disk after a cut, when nobody uses it, and leaves on the
+// Hang lets no sync end, or lets all go on that wait.
+func (d *Disk) Hang(hangs bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hangs = hangs
+	d.free.Broadcast()
+}
+
+// Slow has each sync take so much longer.
+func (d *Disk) Slow(by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.slow = by
+}
+
+// Lie has the disk say that it has synced when it has not.
+func (d *Disk) Lie(lies bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lies = lies
+}
+
+// Losses tells what the cuts did.
+func (d *Disk) Losses() string {
+	return fmt.Sprintf("%d unsynced pages lost, %d kept, %d changes of folders undone", d.lost, d.kept, d.undone)
+}
+
+// Off unmounts the disk after a cut, when nobody uses it, and leaves on the
 // medium what a power cut may leave.
-func (d *disk) off() error {
+func (d *Disk) Off() error {
 	var err error
 	for range 200 {
 		if err = d.server.Unmount(); err == nil {
@@ -102,7 +145,7 @@ func (d *disk) off() error {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if err != nil {
-		return fmt.Errorf("unmounting %s: %w", d.mount, err)
+		return fmt.Errorf("unmounting %s: %w", d.Mount, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,7 +170,7 @@ func (d *disk) off() error {
 }
 
 // wear puts some pages of a file on the medium that were never synced.
-func (d *disk) wear(c *content) {
+func (d *Disk) wear(c *content) {
 	all := d.rng.IntN(3) // none, some, most of them
 	for at, page := range c.pages {
 		if d.rng.IntN(4) >= all {
@@ -143,7 +186,7 @@ func (d *disk) wear(c *content) {
 }
 
 // content gives what is kept of an open file; the caller holds mu.
-func (d *disk) content(path string, st *syscall.Stat_t) (*content, error) {
+func (d *Disk) content(path string, st *syscall.Stat_t) (*content, error) {
 	if c := d.files[st.Ino]; c != nil {
 		return c, nil
 	}
@@ -151,7 +194,7 @@ func (d *disk) content(path string, st *syscall.Stat_t) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &content{fd: fd, pages: map[int64][]byte{}, size: st.Size, backed: st.Size}
+	c := &content{fd: fd, pages: map[int64][]byte{}, size: st.Size, backed: st.Size, reserved: st.Size}
 	d.files[st.Ino] = c
 	return c, nil
 }
@@ -205,13 +248,21 @@ func (c *content) truncate(size int64) {
 			clear(page[size-begin:])
 		}
 	}
-	c.size, c.backed = size, min(c.backed, size)
+	c.size, c.backed, c.reserved = size, min(c.backed, size), min(c.reserved, size)
 }
 
 // sync brings a file to the medium.
 func (c *content) sync() error {
-	if err := syscall.Ftruncate(c.fd, c.backed); err != nil {
+	// Truncating a file to the size that it has would take its reserved room.
+	var st syscall.Stat_t
+	if err := syscall.Fstat(c.fd, &st); err != nil {
 		return err
+	}
+	if st.Size > c.backed {
+		if err := syscall.Ftruncate(c.fd, c.backed); err != nil {
+			return err
+		}
+		st.Size = c.backed
 	}
 	for at, page := range c.pages {
 		if _, err := syscall.Pwrite(c.fd, page, at*pageSize); err != nil {
@@ -220,16 +271,48 @@ func (c *content) sync() error {
 	}
 	clear(c.pages)
 	c.backed = c.size
+	if err := syscall.Fstat(c.fd, &st); err != nil || st.Size == c.size {
+		return err
+	}
 	return syscall.Ftruncate(c.fd, c.size)
 }
 
+// room says whether the medium has room for a write of a file, and for all
+// else that waits to be synced; the caller holds mu.
+func (d *Disk) room(c *content, off, size int64) bool {
+	if off+size <= max(c.backed, c.reserved) {
+		return true
+	}
+	var st syscall.Statfs_t
+	if syscall.Fstatfs(c.fd, &st) != nil {
+		return true
+	}
+	waits := size
+	for _, c := range d.files {
+		waits += int64(len(c.pages)) * pageSize
+	}
+	return int64(st.Bavail)*st.Bsize > waits
+}
+
+// reap forgets files that nobody has open and no cut can bring back; the
+// caller holds mu.
+func (d *Disk) reap() {
+	for ino, c := range d.files {
+		var st syscall.Stat_t
+		if c.handles == 0 && syscall.Fstat(c.fd, &st) == nil && st.Nlink == 0 {
+			_ = syscall.Close(c.fd)
+			delete(d.files, ino)
+		}
+	}
+}
+
 // change notes something done to folders; the caller holds mu.
-func (d *disk) change(a, b string, undo func() error) {
-	d.done = append(d.done, change{folders: [2]string{a, b}, undo: undo})
+func (d *Disk) change(a, b, saved string, undo func() error) {
+	d.done = append(d.done, change{[2]string{a, b}, saved, undo})
 }
 
 // syncFolder makes what was done to a folder last.
-func (d *disk) syncFolder(path string) syscall.Errno {
+func (d *Disk) syncFolder(path string) syscall.Errno {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.dead {
@@ -241,12 +324,18 @@ func (d *disk) syncFolder(path string) syscall.Errno {
 			last = i
 		}
 	}
+	for _, c := range d.done[:last+1] {
+		if c.saved != "" {
+			_ = os.Remove(c.saved)
+		}
+	}
 	d.done = d.done[last+1:] // a file system's journal is written in order
+	d.reap()
 	return fs.OK
 }
 
 // save keeps a file that goes away, so that a cut can bring it back.
-func (d *disk) save(path string) (saved string, err error) {
+func (d *Disk) save(path string) (saved string, err error) {
 	d.names++
 	saved = filepath.Join(d.attic, fmt.Sprint(d.names))
 	return saved, os.Link(path, saved)
@@ -255,14 +344,14 @@ func (d *disk) save(path string) (saved string, err error) {
 // node is a file or folder of the mounted disk.
 type node struct {
 	fs.LoopbackNode
-	d *disk
+	d *Disk
 }
 
 func (n *node) path() string { return filepath.Join(n.RootData.Path, n.Path(n.Root())) }
 
 // handle is an open file.
 type handle struct {
-	d *disk
+	d *Disk
 	c *content
 }
 
@@ -280,6 +369,7 @@ func (n *node) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, sys
 	if flags&syscall.O_TRUNC != 0 {
 		c.truncate(0)
 	}
+	c.handles++
 	return &handle{n.d, c}, 0, fs.OK
 }
 
@@ -306,7 +396,8 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	if err != nil {
 		return nil, nil, 0, fs.ToErrno(err)
 	}
-	n.d.change(n.path(), n.path(), func() error { return os.Remove(path) })
+	n.d.change(n.path(), n.path(), "", func() error { return os.Remove(path) })
+	c.handles++
 	return inode, &handle{n.d, c}, 0, fs.OK
 }
 
@@ -323,7 +414,7 @@ func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 	}
 	errno := n.LoopbackNode.Unlink(ctx, name)
 	if errno == fs.OK {
-		n.d.change(n.path(), n.path(), func() error { return os.Rename(saved, path) })
+		n.d.change(n.path(), n.path(), saved, func() error { return os.Rename(saved, path) })
 	}
 	return errno
 }
@@ -347,7 +438,7 @@ func (n *node) Rename(ctx context.Context, name string, to fs.InodeEmbedder, toN
 	}
 	errno := n.LoopbackNode.Rename(ctx, name, &target.LoopbackNode, toName, flags)
 	if errno == fs.OK {
-		n.d.change(n.path(), target.path(), func() error {
+		n.d.change(n.path(), target.path(), saved, func() error {
 			if err := os.Rename(into, from); err != nil || saved == "" {
 				return err
 			}
@@ -456,6 +547,9 @@ func (h *handle) Write(_ context.Context, p []byte, off int64) (uint32, syscall.
 	if h.d.dead {
 		return 0, syscall.EIO
 	}
+	if !h.d.room(h.c, off, int64(len(p))) {
+		return 0, syscall.ENOSPC
+	}
 	h.c.write(p, off)
 	return uint32(len(p)), fs.OK
 }
@@ -463,6 +557,14 @@ func (h *handle) Write(_ context.Context, p []byte, off int64) (uint32, syscall.
 func (h *handle) Fsync(context.Context, uint32) syscall.Errno {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	if slow := h.d.slow; slow > 0 {
+		h.d.mu.Unlock()
+		time.Sleep(slow)
+		h.d.mu.Lock()
+	}
+	for h.d.hangs && !h.d.dead {
+		h.d.free.Wait()
+	}
 	if h.d.dead {
 		return syscall.EIO
 	}
@@ -481,10 +583,21 @@ func (h *handle) Allocate(_ context.Context, off, size uint64, mode uint32) sysc
 	if mode != 0 {
 		return syscall.EOPNOTSUPP
 	}
+	// The room is taken at once; how long the file is, a cut may forget.
+	if err := syscall.Fallocate(h.c.fd, 1 /* FALLOC_FL_KEEP_SIZE */, int64(off), int64(size)); err != nil {
+		return fs.ToErrno(err)
+	}
+	h.c.reserved = max(h.c.reserved, int64(off+size))
 	h.c.size = max(h.c.size, int64(off+size))
 	return fs.OK
 }
 
 func (h *handle) Flush(context.Context) syscall.Errno { return fs.OK }
 
-func (h *handle) Release(context.Context) syscall.Errno { return fs.OK }
+func (h *handle) Release(context.Context) syscall.Errno {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	h.c.handles--
+	h.d.reap()
+	return fs.OK
+}

@@ -1,0 +1,66 @@
+package node
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+)
+
+// A member that serves is given the leader's state, an older one than its own,
+// and carries the entries since out again. Whoever reads there meanwhile sees
+// nothing older than what he has seen, or is sent elsewhere.
+func TestNobodyReadsThePastWhileAMemberIsReseeded(t *testing.T) {
+	g := form(t, 3, nil)
+	leader, m := g.members[g.leader()], g.members[g.follower()]
+	const writes = 400
+	for range writes {
+		g.do(leader, "INCR", "n")
+	}
+	must(t, m.WaitApplied(t.Context(), leader.Applied()))
+
+	over := make(chan struct{})
+	var readers sync.WaitGroup
+	read := func(how func(func(*keyspace.Tx) error) error) {
+		seen := int64(writes)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if err := m.ReadIndex(t.Context()); err != nil {
+				continue
+			}
+			n := int64(-1)
+			err := how(func(tx *keyspace.Tx) error {
+				v, _, err := tx.Get([]byte("n"))
+				n, _ = strconv.ParseInt(string(v), 10, 64)
+				return err
+			})
+			switch {
+			case err == nil && n < seen:
+				t.Errorf("%d was read after %d", n, seen)
+				return
+			case err != nil && !errors.Is(err, command.ErrNoLeader):
+				t.Errorf("a reader was told: %v", err)
+				return
+			}
+			seen = max(seen, n)
+		}
+	}
+	for range 2 {
+		readers.Go(func() { read(m.View) })
+		readers.Go(func() { read(m.Walk) })
+	}
+	for range 3 {
+		g.reseed(m)
+		time.Sleep(10 * time.Millisecond) // readers go on between
+	}
+	close(over)
+	readers.Wait()
+}

@@ -1,0 +1,418 @@
+package resp
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/keyspace"
+	"github.com/parlorchat/parlor/storage/redis"
+)
+
+// invalidateChannel is where clients of RESP2 hear of keys that changed.
+const invalidateChannel = "__redis__:invalidate"
+
+const (
+	// trackedBytes is how many bytes of keys the table holds at most.
+	trackedBytes = 256 << 20
+	// trackedItems is how many pairs of key and connection it holds at most.
+	trackedItems = 16 << 20
+	// heldKeys is how many keys may wait for a connection that is being
+	// served. One that misses more is told to forget everything.
+	heldKeys = 100_000
+)
+
+// tracking knows which connections are to be told when keys change: those
+// that have read a key, and those that follow prefixes (BCAST).
+//
+// No client may keep a value that is not true any more. So a key is remembered
+// before it is read, with the index that readers see at that moment: a change
+// by a later entry is told, and one by an earlier entry is in what was read.
+// And what is told while a connection is being served is held until its
+// replies are on their way, because one of them may carry the older value.
+type tracking struct {
+	server *Server
+
+	mu       sync.Mutex
+	trackers map[*tracker]struct{}
+	keys     map[string]map[*tracker]readAt
+	prefixes map[string]map[*tracker]struct{}
+	items    int // pairs in keys
+	bytes    int // of the names in keys
+	reached  uint64
+	unfollow func()
+}
+
+// readAt are the indexes of the log that were visible when a connection read a
+// key, since it was told of it last: for the first time and for the last.
+type readAt struct{ first, last uint64 }
+
+// trackMode is what CLIENT TRACKING asked for.
+type trackMode struct {
+	bcast, optIn, optOut, noLoop bool
+	redirect                     int64 // connection that is told; 0: this one
+}
+
+// tracker is a connection that tracks keys. The goroutine of the connection
+// changes it under tracking.mu, and so does no other.
+type tracker struct {
+	session  *session
+	mode     trackMode
+	prefixes []string // in order
+	caching  bool     // CLIENT CACHING was said of the next command; not guarded
+
+	// The rest is guarded by tracking.mu for all.
+	reads   map[string]struct{} // keys that it is remembered at
+	gone    bool
+	broken  bool // the connection that was to be told has ended
+	held    bool
+	waiting []invalidation
+	waits   int               // keys in waiting
+	own     map[uint64]uint64 // requests of this connection that may still be told, and their entries
+}
+
+// invalidation is one message: keys, or everything.
+type invalidation struct {
+	keys       []string
+	requests   []uint64 // that changed the keys, of this node; only for NOLOOP
+	everything bool
+}
+
+func newTracking(s *Server) *tracking {
+	return &tracking{server: s, trackers: map[*tracker]struct{}{}, keys: map[string]map[*tracker]readAt{},
+		prefixes: map[string]map[*tracker]struct{}{}}
+}
+
+// begin adds a connection that is being served, or changes its mode and adds
+// prefixes. From then on what it reads is remembered.
+func (t *tracking) begin(x *tracker, mode trackMode, prefixes []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.trackers[x] = struct{}{}
+	x.mode, x.broken, x.held = mode, false, true
+	all := map[string]struct{}{}
+	for _, p := range append(x.prefixes, prefixes...) {
+		all[p] = struct{}{}
+		if t.prefixes[p] == nil {
+			t.prefixes[p] = map[*tracker]struct{}{}
+		}
+		t.prefixes[p][x] = struct{}{}
+	}
+	x.prefixes = sortedKeys(all)
+	if t.unfollow == nil {
+		t.reached = t.server.store.Visible() // what was before need not be told
+		t.unfollow = t.server.store.Effects(t.changed)
+	}
+}
+
+// end forgets a connection.
+func (t *tracking) end(x *tracker) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x.gone {
+		return
+	}
+	t.release(x)
+	x.gone = true
+	delete(t.trackers, x)
+	for _, p := range x.prefixes {
+		delete(t.prefixes[p], x)
+		if len(t.prefixes[p]) == 0 {
+			delete(t.prefixes, p)
+		}
+	}
+	if len(t.trackers) == 0 {
+		t.unfollow()
+		t.unfollow = nil
+		t.forgetKeys()
+		return
+	}
+	for key := range x.reads {
+		t.forget(key, t.keys[key], x)
+	}
+}
+
+func (t *tracking) forgetKeys() {
+	for x := range t.trackers {
+		clear(x.reads)
+	}
+	t.keys, t.items, t.bytes = map[string]map[*tracker]readAt{}, 0, 0
+}
+
+// forget takes one connection off a key.
+func (t *tracking) forget(key string, who map[*tracker]readAt, x *tracker) {
+	delete(who, x)
+	delete(x.reads, key)
+	t.items--
+	if len(who) == 0 {
+		delete(t.keys, key)
+		t.bytes -= len(key)
+	}
+}
+
+// remember notes that a connection is about to read keys, while an index is
+// visible.
+func (t *tracking) remember(x *tracker, keys [][]byte, visible uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range keys {
+		who := t.keys[string(key)]
+		if at, ok := who[x]; ok {
+			who[x] = readAt{min(at.first, visible), max(at.last, visible)}
+			continue
+		}
+		name := string(key)
+		if who == nil {
+			who = map[*tracker]readAt{}
+			t.keys[name] = who
+			t.bytes += len(name)
+		}
+		who[x] = readAt{visible, visible}
+		x.reads[name] = struct{}{}
+		t.items++
+	}
+	t.evict()
+}
+
+// evict gives keys up while there are too many. Their readers must forget them.
+func (t *tracking) evict() {
+	most := t.server.live.trackedKeys.Load()
+	for key, who := range t.keys {
+		if (most == 0 || int64(len(t.keys)) <= most) && t.bytes <= trackedBytes && t.items <= trackedItems {
+			return
+		}
+		for x := range who {
+			t.tell(x, invalidation{keys: []string{key}, requests: []uint64{0}})
+			t.forget(key, who, x)
+		}
+	}
+}
+
+// trim is evict for one who has changed the limit.
+func (t *tracking) trim() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.evict()
+}
+
+// changed hears what an entry of the log did.
+func (t *tracking) changed(index uint64, effects []command.Effect) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reached = index
+	if effects == nil {
+		t.tellEverything()
+		return
+	}
+	broadcast := map[string]*invalidation{}
+	for i := range effects {
+		e := &effects[i]
+		for k := range e.Changes {
+			c := &e.Changes[k]
+			switch {
+			case c.What == keyspace.Replaced:
+				t.tellEverything()
+				clear(broadcast)
+			case c.What == keyspace.ConsumerMade:
+			case c.What == keyspace.Expired: // nobody's doing
+				t.invalidate(index, c.Key, 0)
+				t.collect(broadcast, c.Key, 0)
+			default:
+				t.invalidate(index, c.Key, e.Request)
+				t.collect(broadcast, c.Key, e.Request)
+			}
+		}
+	}
+	for _, prefix := range sortedKeys(broadcast) {
+		for x := range t.prefixes[prefix] {
+			t.tell(x, *broadcast[prefix])
+		}
+	}
+}
+
+// invalidate tells those who have read a key before an entry changed it. Who
+// has read it again since then is told nevertheless, as it is not known which
+// of the values it keeps, and goes on being told.
+func (t *tracking) invalidate(index uint64, key string, request uint64) {
+	who := t.keys[key]
+	for x, read := range who {
+		if read.first >= index {
+			continue
+		}
+		t.tell(x, invalidation{keys: []string{key}, requests: []uint64{request}})
+		if read.last >= index {
+			who[x] = readAt{read.last, read.last}
+		} else {
+			t.forget(key, who, x)
+		}
+	}
+}
+
+// collect puts a key into the messages of the prefixes that it has: one
+// message a prefix and entry, each key once.
+func (t *tracking) collect(broadcast map[string]*invalidation, key string, request uint64) {
+	if len(t.prefixes) == 0 || !redis.Listed([]byte(key)) {
+		return
+	}
+	for prefix := range t.prefixes {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		msg := broadcast[prefix]
+		if msg == nil {
+			msg = &invalidation{}
+			broadcast[prefix] = msg
+		}
+		if n := len(msg.keys); n > 0 && msg.keys[n-1] == key && msg.requests[n-1] == request {
+			continue
+		}
+		msg.keys, msg.requests = append(msg.keys, key), append(msg.requests, request)
+	}
+}
+
+// tellEverything tells all that anything may have changed.
+func (t *tracking) tellEverything() {
+	t.forgetKeys()
+	for x := range t.trackers {
+		t.tell(x, invalidation{everything: true})
+	}
+}
+
+// tell sends a message, or keeps it while the connection is being served.
+func (t *tracking) tell(x *tracker, msg invalidation) {
+	if x.gone {
+		return
+	}
+	if !x.held {
+		t.send(x, msg)
+		return
+	}
+	x.waiting = append(x.waiting, msg)
+	if x.waits += len(msg.keys); msg.everything || x.waits > heldKeys {
+		x.waiting, x.waits = []invalidation{{everything: true}}, 0
+	}
+}
+
+// hold keeps what is to be told until release.
+func (t *tracking) hold(x *tracker) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.held = true
+}
+
+// letGo sends what was held.
+func (t *tracking) letGo(x *tracker) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.release(x)
+}
+
+func (t *tracking) release(x *tracker) {
+	x.held = false
+	waiting := x.waiting
+	x.waiting, x.waits = nil, 0
+	for i := range waiting {
+		t.send(x, waiting[i])
+	}
+	for request, index := range x.own {
+		if index <= t.reached {
+			delete(x.own, request)
+		}
+	}
+}
+
+// wrote notes a request of a connection that is being served, if it does not
+// want to hear of its own.
+func (t *tracking) wrote(x *tracker, res *command.Result) {
+	if !x.mode.noLoop || res.Err != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.own[res.Request] = res.Index
+}
+
+// withoutOwn leaves out the keys that the connection itself has changed.
+func (x *tracker) withoutOwn(msg invalidation) invalidation {
+	if !x.mode.noLoop || len(x.own) == 0 || msg.everything {
+		return msg
+	}
+	var rest invalidation
+	for i, key := range msg.keys {
+		if _, own := x.own[msg.requests[i]]; !own {
+			rest.keys = append(rest.keys, key)
+		}
+	}
+	return rest
+}
+
+// send puts a message before the connection that is to hear it.
+func (t *tracking) send(x *tracker, msg invalidation) {
+	msg = x.withoutOwn(msg)
+	if !msg.everything && len(msg.keys) == 0 {
+		return
+	}
+	to := x.session
+	if x.mode.redirect != 0 {
+		if to = t.server.session(x.mode.redirect); to == nil {
+			x.broken = true
+			t.push(x.session, resp3, []command.Reply{command.BulkString("tracking-redir-broken"), command.Int(x.mode.redirect)})
+			return
+		}
+	}
+	keys := command.Null()
+	if !msg.everything {
+		keys = command.Array()
+		seen := map[string]bool{}
+		for _, key := range msg.keys {
+			if !seen[key] {
+				seen[key] = true
+				keys.Elems = append(keys.Elems, command.BulkString(key))
+			}
+		}
+	}
+	switch {
+	case to.proto.Load() == resp3:
+		t.push(to, resp3, []command.Reply{command.BulkString("invalidate"), keys})
+	case x.mode.redirect != 0 && to.subscriptions() > 0:
+		t.push(to, resp2, []command.Reply{command.BulkString("message"), command.BulkString(invalidateChannel), keys})
+	}
+}
+
+// push sends a frame to a connection if it speaks the protocol.
+func (t *tracking) push(to *session, proto int, frame []command.Reply) {
+	if int(to.proto.Load()) != proto {
+		return
+	}
+	// It never waits: who does not read is dropped.
+	_ = to.guard.out.push(appendPush(nil, frame, proto), t.server.live.hardLimit(classPubsub))
+}
+
+// isBroken says whether the connection that was to be told has ended.
+func (t *tracking) isBroken(x *tracker) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return x.broken
+}
+
+// settle waits a moment for what readers can see already to be told.
+func (t *tracking) settle() {
+	visible := t.server.store.Visible()
+	for range 50 {
+		t.mu.Lock()
+		done := len(t.trackers) == 0 || t.reached >= visible
+		t.mu.Unlock()
+		if done {
+			return
+		}
+		t.server.pause(2 * time.Millisecond)
+	}
+}
+
+// figures are those of INFO.
+func (t *tracking) figures() (clients, keys, items, prefixes int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.trackers), len(t.keys), t.items, len(t.prefixes)
+}

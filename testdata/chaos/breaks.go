@@ -1,0 +1,24 @@
+package main
+
+// breaks take back the cure of one fault each. The battery must notice: README
+// says how soon it did.
+var breaks = map[string]patch{
+	"dedup": {"a request that is sent again is carried out again", "raftfsm/repeat.go",
+		"fresh := !h.has(seq)\n", "fresh := true\n"},
+	"read-index": {"a read asks nobody", "node/node.go",
+		"index, err := n.reads.index(ctx)\n", "index, err := uint64(0), error(nil)\n"},
+	"verify-leader": {"a leader believes that it still leads", "node/readindex.go",
+		"if !n.onlyVoter() {\n\t\tif err := n.await(n.raft.VerifyLeader())", "if false {\n\t\tif err := n.await(n.raft.VerifyLeader())"},
+	"reseed": {"readers see the table while entries are carried out again on it", "node/node.go",
+		"if st.Index < n.applied.index.Load() {", "if false {"},
+	"new-clock": {"a new leader takes its machine's clock for the time", "node/leader.go",
+		"n.takeUpTime(term)", "n.clock.start(term, max(n.readClock(), n.opt.wall().UnixMilli()))"},
+	"slew": {"the leader's clock follows the machine's at once", "node/clock.go",
+		"limit := passed / slewShare", "limit := off.Abs()"},
+	"watch": {"WATCH watches nothing", "raftfsm/apply.go",
+		"if x.tx.Revision(watches[i].Key) != watches[i].Revision {", "if false {"},
+	"sync": {"the log is acknowledged before it is on the disk", "$GOMODCACHE/github.com/hashicorp/raft-wal@v0.4.2/fs/file.go",
+		"if err := f.File.Sync(); err != nil {", "if err := error(nil); err != nil {"},
+	"capacity": {"a transfer does not look whether the agent has room", "core/chat_commands.go",
+		"if t.agent != nil && t.agent.Chats >= t.agent.MaxChats {", "if false {"},
+}

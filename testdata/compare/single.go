@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+)
+
+// With -single, one node of Parlor stands beside one Redis, both answering
+// only what is on disk, and redis-benchmark is the client of both.
+
+// load is what redis-benchmark is asked to do.
+type load struct {
+	name     string
+	args     []string
+	clients  int
+	pipeline int
+}
+
+// loads are the commands, each with few and many clients, one by one and in
+// pipelines. Reads come last: they find what the writes have left.
+func loads() []load {
+	commands := []load{
+		{name: "SET", args: []string{"SET", "key:__rand_int__", value}},
+		{name: "HSET", args: []string{"HSET", "hash:__rand_int__", "field", value}},
+		{name: "XADD", args: []string{"XADD", "stream:__rand_int__", "*", "field", value}},
+		{name: "GET", args: []string{"GET", "key:__rand_int__"}},
+	}
+	var all []load
+	for _, l := range commands {
+		for _, l.clients = range []int{50, 200} {
+			for _, l.pipeline = range []int{1, 16} {
+				all = append(all, l)
+			}
+		}
+	}
+	return all
+}
+
+// parlorNode is one node at its defaults.
+type parlorNode struct {
+	processes
+	binary string
+}
+
+const nodePort = basePort + 80
+
+func (n *parlorNode) addr() string { return fmt.Sprintf("127.0.0.1:%d", nodePort) }
+
+func (n *parlorNode) start(dir string) error {
+	if err := n.launch(dir, n.binary, "serve", "--data-dir", filepath.Join(dir, "node"), "--resp", n.addr(),
+		"--http", fmt.Sprintf("127.0.0.1:%d", nodePort+1), "--cluster", fmt.Sprintf("127.0.0.1:%d", nodePort+2)); err != nil {
+		return err
+	}
+	return eventually(func() error {
+		set, err := respClient(n.addr())
+		if err != nil {
+			return err
+		}
+		return set("ready")
+	})
+}
+
+// compareSingle prints a table of both servers. In each round one load after
+// the other runs on both, one right after the other.
+func compareSingle(binary string, rounds, requests int) error {
+	dir, err := os.MkdirTemp("", "parlor-compare-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	parlor, redis := &parlorNode{binary: binary}, &redisServer{}
+	defer parlor.stop()
+	defer redis.stop()
+	for _, s := range []struct {
+		name  string
+		start func(dir string) error
+	}{{"parlor", parlor.start}, {"redis", redis.start}} {
+		home := filepath.Join(dir, s.name)
+		if err := os.Mkdir(home, 0o700); err != nil {
+			return err
+		}
+		if err := s.start(home); err != nil {
+			return fmt.Errorf("starting %s: %w", s.name, err)
+		}
+	}
+	fmt.Printf("| command | clients | pipeline | parlor | p99 | redis | p99 | parlor is |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, l := range loads() {
+		var ours, theirs []measured
+		for range rounds {
+			for _, side := range []struct {
+				port int
+				into *[]measured
+			}{{nodePort, &ours}, {basePort + 70, &theirs}} {
+				m, err := l.run(side.port, requests)
+				if err != nil {
+					return fmt.Errorf("%s: %w", l.name, err)
+				}
+				*side.into = append(*side.into, m)
+			}
+		}
+		p, r := middle(ours), middle(theirs)
+		fmt.Printf("| %s | %d | %d | %.0f | %.1f ms | %.0f | %.1f ms | %.2f × |\n",
+			l.name, l.clients, l.pipeline, p.perSecond, p.p99, r.perSecond, r.p99, p.perSecond/r.perSecond)
+	}
+	return nil
+}
+
+// measured is the outcome of one run of redis-benchmark; p99 is in ms.
+type measured struct{ perSecond, p99 float64 }
+
+func middle(all []measured) measured {
+	sort.Slice(all, func(i, j int) bool { return all[i].perSecond < all[j].perSecond })
+	return all[len(all)/2]
+}
+
+// run carries a load out. A pipeline carries more requests in the same time.
+func (l load) run(port, requests int) (measured, error) {
+	if l.pipeline > 1 {
+		requests *= 4
+	}
+	args := append([]string{"-p", strconv.Itoa(port), "-c", strconv.Itoa(l.clients), "-P", strconv.Itoa(l.pipeline),
+		"-n", strconv.Itoa(requests), "-r", "100000", "--csv"}, l.args...)
+	var failed bytes.Buffer
+	cmd := exec.Command("redis-benchmark", args...)
+	cmd.Stderr = &failed
+	out, err := cmd.Output()
+	if err != nil {
+		return measured{}, fmt.Errorf("redis-benchmark: %w: %s", err, failed.String())
+	}
+	rows, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
+	if err != nil || len(rows) < 2 {
+		return measured{}, fmt.Errorf("what redis-benchmark printed is no table: %q", out)
+	}
+	// "test","rps","avg","min","p50","p95","p99","max"
+	last := rows[len(rows)-1]
+	var m measured
+	if m.perSecond, err = strconv.ParseFloat(last[1], 64); err == nil {
+		m.p99, err = strconv.ParseFloat(last[6], 64)
+	}
+	return m, err
+}

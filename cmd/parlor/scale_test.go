@@ -167,7 +167,7 @@ func hugeSize(i int) int { return hugeValue/4 + i*7919%(3*hugeValue/2) }
 type huge struct {
 	m      *member
 	values int
-	busy   atomic.Int64 // times that a write was refused because checkpoints did not keep up
+	busy   atomic.Int64 // times that a write was refused because checkpoints did not keep up, or timed out
 }
 
 func hugeKey(i int) string { return fmt.Sprintf("huge:%09d", i) }
@@ -204,7 +204,7 @@ func (h *huge) fill(t *testing.T, from, to int, number func(i int) int) {
 					replies := c.flush(t, len(left))
 					again := left[:0]
 					for j, r := range replies {
-						if bytes.HasPrefix(r, []byte("-BUSY")) {
+						if mayRetry(r) {
 							h.busy.Add(1)
 							again = append(again, left[j])
 						} else if r[0] != '+' {
@@ -239,6 +239,12 @@ func (h *huge) progress(t *testing.T, memory *memoryWatch) (end func()) {
 		}
 	}()
 	return func() { close(stop); <-ended }
+}
+
+// mayRetry says whether a write that sets what it sets is to be sent again: it
+// was refused, or its outcome is unknown.
+func mayRetry(reply []byte) bool {
+	return bytes.HasPrefix(reply, []byte("-BUSY")) || bytes.HasPrefix(reply, []byte("-UNKNOWN"))
 }
 
 func numbers(from, to int, number func(i int) int) []int {
@@ -276,7 +282,7 @@ func (h *huge) use(t *testing.T, d time.Duration) {
 				}
 				r := c.flush(t, 1)[0]
 				if r[0] == '-' {
-					if !bytes.HasPrefix(r, []byte("-BUSY")) {
+					if !mayRetry(r) {
 						t.Errorf("%s: %.100s", what, r)
 						return
 					}
@@ -417,7 +423,7 @@ func fillKeys(t *testing.T, m *member, from, to int) {
 					}
 					busy = false
 					for _, r := range c.flush(t, end-at) {
-						if bytes.HasPrefix(r, []byte("-BUSY")) {
+						if mayRetry(r) {
 							busy = true
 						} else if r[0] == '-' {
 							t.Errorf("filling: %.100s", r)

@@ -31,6 +31,7 @@ const (
 // call is what is known of a request besides its input. All of it is copied:
 // nothing refers to the request's buffers.
 type call struct {
+	id             string // the request's
 	addr           netip.Addr
 	userAgent      string
 	acceptLanguage string
@@ -58,6 +59,7 @@ const (
 // waits until this node has seen what he has seen.
 func (s *Server) gate(ctx *fasthttp.RequestCtx, who access) (*call, error) {
 	c := &call{
+		id:             requestID(ctx),
 		addr:           clientAddr(ctx, s.cfg.TrustedProxies),
 		userAgent:      string(ctx.UserAgent()),
 		acceptLanguage: string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptLanguage)),
@@ -250,7 +252,7 @@ func register[I, O any](s *Server, e endpoint, fn func(ctx context.Context, c *c
 		}
 		out, err := fn(ctx, c, in)
 		if err != nil {
-			return nil, s.problemFor(e.method+" "+e.path, err)
+			return nil, s.problemFor(c.id, e.method+" "+e.path, err)
 		}
 		return out, nil
 	})
@@ -287,15 +289,15 @@ func (c *call) writeIndex(ctx *fasthttp.RequestCtx) {
 }
 
 func (s *Server) problemOf(ctx *fasthttp.RequestCtx, err error) *Problem {
-	return s.problemFor(string(ctx.Method())+" "+string(ctx.Path()), err)
+	return s.problemFor(requestID(ctx), string(ctx.Method())+" "+string(ctx.Path()), err)
 }
 
 // problemFor turns an error into a problem; what the client is not told goes
 // to the log.
-func (s *Server) problemFor(where string, err error) *Problem {
+func (s *Server) problemFor(id, where string, err error) *Problem {
 	p, ok := asProblem(err)
 	if !ok {
-		s.log.Error("a call failed", "call", where, "err", err)
+		s.log.Error("a call failed", "request_id", id, "call", where, "err", err)
 	}
 	return p
 }

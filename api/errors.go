@@ -22,6 +22,8 @@ type Problem struct {
 	Detail string        `json:"detail" doc:"What is wrong and what to do"`
 	Errors []ProblemItem `json:"errors,omitempty" doc:"One for each thing that is wrong with the request"`
 
+	RequestID string `json:"request_id,omitempty" doc:"As in X-Request-Id: the request is found in the server's log under it"`
+
 	retryAfter time.Duration
 }
 

@@ -248,6 +248,7 @@ func TestNodeTroubles(t *testing.T) {
 		{command.ErrBusy, 503, "unavailable", true},
 		{command.ErrClosing, 503, "unavailable", true},
 		{command.ErrTooLarge, 413, "body_too_large", false},
+		{command.ErrNoSpace, 507, "no_space", true},
 		{fmt.Errorf("disk on fire at /var/lib"), 500, "internal", false},
 	} {
 		w.group.refuseWith(c.err)

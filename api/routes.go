@@ -89,11 +89,12 @@ func schemaName(t reflect.Type, hint string) string {
 func problems(ctx huma.Context, _ string, v any) (any, error) {
 	switch e := v.(type) {
 	case *huma.ErrorModel:
-		p := fromHuma(e)
+		p := fromHuma(e).named(exchangeOf(ctx).ctx)
 		ctx.SetHeader("Content-Type", "application/problem+json")
 		return p, nil
 	case *Problem:
 		ctx.SetHeader("Content-Type", "application/problem+json")
+		return e.named(exchangeOf(ctx).ctx), nil
 	}
 	return v, nil
 }

@@ -232,15 +232,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // handle is the outermost handler: what all answers have in common.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer s.recover(ctx)
+	nameRequest(ctx)
 	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
 	crossOrigin(ctx)
 	s.router.Handler(ctx)
+	s.logFailure(ctx)
 }
 
 // recover answers for a handler that panicked.
 func (s *Server) recover(ctx *fasthttp.RequestCtx) {
 	if p := recover(); p != nil {
-		s.log.Error("a handler panicked", "method", string(ctx.Method()), "path", string(ctx.Path()), "panic", p, "stack", string(debug.Stack()))
+		s.log.Error("a handler panicked", "request_id", requestID(ctx), "method", string(ctx.Method()), "path", string(ctx.Path()), "panic", p, "stack", string(debug.Stack()))
 		ctx.Response.ResetBody()
 		writeProblem(ctx, problem(codeInternal, "the server failed to carry this out; it is in its log"))
 	}
@@ -248,6 +250,7 @@ func (s *Server) recover(ctx *fasthttp.RequestCtx) {
 
 // badRequest answers what is no HTTP request, or too large a one.
 func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	nameRequest(ctx)
 	var tooSmall *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
@@ -289,7 +292,7 @@ func writeProblem(ctx *fasthttp.RequestCtx, p *Problem) {
 	}
 	ctx.SetStatusCode(p.Status)
 	ctx.SetContentType("application/problem+json")
-	ctx.SetBody(encodeProblem(p))
+	ctx.SetBody(encodeProblem(p.named(ctx)))
 }
 
 // crossOrigin lets pages of other origins call /v1 and load the widget:
@@ -300,14 +303,14 @@ func crossOrigin(ctx *fasthttp.RequestCtx) {
 	}
 	h := &ctx.Response.Header
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Parlor-Index")
+	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Parlor-Index, X-Request-Id")
 }
 
 // preflight answers OPTIONS; the router has set Allow.
 func preflight(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Response.Header
 	h.Set("Access-Control-Allow-Methods", string(h.Peek("Allow")))
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Parlor-Index")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Parlor-Index, X-Request-Id")
 	h.Set("Access-Control-Max-Age", "7200")
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 }

@@ -108,7 +108,7 @@ func (k *socket) serve() {
 	defer func() {
 		_ = k.conn.Close()
 		if p := recover(); p != nil { // nobody above would
-			s.log.Error("a socket panicked", "panic", p, "stack", string(debug.Stack()))
+			s.log.Error("a socket panicked", "request_id", k.call.id, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	if !s.sockets.add(k) {
@@ -125,7 +125,7 @@ func (k *socket) serve() {
 		return
 	}
 	if err != nil {
-		s.problemFor("opening a socket", err) // for the log
+		s.problemFor(k.call.id, "opening a socket", err) // for the log
 		k.say(closing{closeGoingAway, "going-away"})
 		return
 	}
@@ -323,7 +323,7 @@ func (k *socket) handle(body []byte) []byte {
 }
 
 func (k *socket) refuse(clientID string, err error) []byte {
-	p := k.server.problemFor("socket", err)
+	p := k.server.problemFor(k.call.id, "socket", err)
 	return encode(map[string]nack{"nack": {ClientID: clientID, Code: p.Code, Message: p.Detail}})
 }
 

@@ -291,6 +291,9 @@ func (r *answer) fails(status int, code string) api.Problem {
 	if p.Type != "urn:parlor:problem:"+code || p.Title == "" || p.Detail == "" {
 		r.t.Fatalf("%s: the problem lacks something: %s", r.call, r.body)
 	}
+	if p.RequestID == "" || p.RequestID != r.header.Get("X-Request-Id") {
+		r.t.Fatalf("%s: the problem has the request id %q, the header %q", r.call, p.RequestID, r.header.Get("X-Request-Id"))
+	}
 	return p
 }
 

@@ -77,7 +77,7 @@ func privateFolder(dir string) error {
 //	GET    /status                → Status
 //	GET    /upgrade               → Upgrade
 //	GET    /tokens                → [Token]
-//	POST   /tokens  {ttl_seconds} → {token}
+//	POST   /tokens  {ttl_seconds, uses} → {token}
 //	DELETE /tokens/{id}
 //	POST   /operations Operation; drain and resume without a member mean this one
 //	POST   /checkpoint
@@ -88,7 +88,7 @@ func (n *Node) adminHandler() http.Handler {
 	handle := func(pattern string, fn func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			out, err := fn(r)
-			answerAdmin(w, out, err)
+			AnswerAdmin(w, out, err)
 		})
 	}
 	handle("GET /status", func(r *http.Request) (any, error) { return n.Status(r.Context()), nil })
@@ -99,7 +99,7 @@ func (n *Node) adminHandler() http.Handler {
 		if err := decodeBody(r, &in); err != nil {
 			return nil, err
 		}
-		text, err := n.CreateToken(r.Context(), time.Duration(in.TTLSeconds*float64(time.Second)))
+		text, err := n.CreateToken(r.Context(), time.Duration(in.TTLSeconds*float64(time.Second)), in.Uses)
 		return tokenAnswer{Token: text}, err
 	})
 	handle("DELETE /tokens/{id}", func(r *http.Request) (any, error) {
@@ -137,6 +137,7 @@ func (n *Node) adminHandler() http.Handler {
 
 type tokenRequest struct {
 	TTLSeconds float64 `json:"ttl_seconds"`
+	Uses       int     `json:"uses,omitempty"`
 }
 
 type tokenAnswer struct {
@@ -150,7 +151,9 @@ func decodeBody(r *http.Request, v any) error {
 	return nil
 }
 
-func answerAdmin(w http.ResponseWriter, out any, err error) {
+// AnswerAdmin answers on the admin socket: with err as an Error, else with out as
+// JSON. It is also for the handlers of Options.Admin.
+func AnswerAdmin(w http.ResponseWriter, out any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		e := fail(CodeInternal, err.Error())

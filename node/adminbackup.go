@@ -23,7 +23,7 @@ func (n *Node) adminBackups(mux *http.ServeMux) {
 		if err != nil {
 			_, _ = io.Copy(io.Discard, r.Body) // who still writes does not read why it was refused
 		}
-		answerAdmin(w, out, err)
+		AnswerAdmin(w, out, err)
 	})
 }
 
@@ -34,13 +34,13 @@ func (n *Node) answerBackup(w http.ResponseWriter, r *http.Request) {
 	if text := r.FormValue("rate"); text != "" {
 		var err error
 		if o.Rate, err = strconv.ParseInt(text, 10, 64); err != nil {
-			answerAdmin(w, nil, fail(CodeInvalid, "the rate must be a number of bytes per second"))
+			AnswerAdmin(w, nil, fail(CodeInvalid, "the rate must be a number of bytes per second"))
 			return
 		}
 	}
 	b, err := n.startBackup(r.Context(), o)
 	if err != nil {
-		answerAdmin(w, nil, err)
+		AnswerAdmin(w, nil, err)
 		return
 	}
 	defer b.stream.Close()

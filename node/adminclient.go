@@ -44,10 +44,11 @@ func (a *Admin) Upgrade(ctx context.Context) (u Upgrade, err error) {
 	return u, a.do(ctx, http.MethodGet, "/upgrade", nil, &u)
 }
 
-// CreateToken makes a join token; ttl 0 means an hour.
-func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration) (string, error) {
+// CreateToken makes a join token; ttl 0 means an hour, uses 0 any number of
+// members.
+func (a *Admin) CreateToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	var out tokenAnswer
-	err := a.do(ctx, http.MethodPost, "/tokens", tokenRequest{TTLSeconds: ttl.Seconds()}, &out)
+	err := a.do(ctx, http.MethodPost, "/tokens", tokenRequest{TTLSeconds: ttl.Seconds(), Uses: uses}, &out)
 	return out.Token, err
 }
 
@@ -64,6 +65,12 @@ func (a *Admin) RevokeToken(ctx context.Context, id string) error {
 // Operate has the group do something: see Operation.
 func (a *Admin) Operate(ctx context.Context, op Operation) error {
 	return a.do(ctx, http.MethodPost, "/operations", op, nil)
+}
+
+// ResetDefaultUser lets the user default of the Redis port in again. The front
+// door's program answers it: see Options.Admin.
+func (a *Admin) ResetDefaultUser(ctx context.Context) error {
+	return a.do(ctx, http.MethodPost, "/acl/reset-default", nil, nil)
 }
 
 // Checkpoint writes a checkpoint now.

@@ -85,7 +85,7 @@ func TestARunningGroupGoesBackToABackup(t *testing.T) {
 		g.do(g.members[2], "INCR", "n")
 	}
 	before, hashed := epochOf(g.members[0]), g.members[0].field(membersKey, g.members[2].NodeID())
-	token, err := g.members[0].CreateToken(t.Context(), time.Hour)
+	token, err := g.members[0].CreateToken(t.Context(), time.Hour, 0)
 	must(t, err)
 
 	// On a follower: it takes over the leadership for it.
@@ -305,7 +305,7 @@ func TestAMemberThatDiedInTheMiddleOfARestoreTakesTheOthersState(t *testing.T) {
 	old, err := Reset(dir)
 	must(t, err)
 	must(t, g.members[0].Remove(t.Context(), old.NodeID, false))
-	token, err := g.members[0].CreateToken(t.Context(), 0)
+	token, err := g.members[0].CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	_, err = Join(t.Context(), g.options(dir), g.members[g.leader()].Cluster(), token)
 	must(t, err)

@@ -14,6 +14,7 @@ const (
 	CodeDamaged      = "DAMAGED"      // the data folder cannot be used as it is
 	CodeBadToken     = "BADTOKEN"     // no token, malformed, unknown or revoked
 	CodeTokenExpired = "TOKENEXPIRED" // was valid once
+	CodeTokenUsed    = "TOKENUSED"    // has let in as many as it was made for
 	CodeWrongCA      = "WRONGCA"      // the server is not of the group that the token names
 	CodeWrongCluster = "WRONGCLUSTER" // the peer belongs to another group
 	CodeRemoved      = "REMOVED"      // this member was taken out of the group for good

@@ -96,7 +96,7 @@ func TestOnlyAGoodTokenLetsAMemberIn(t *testing.T) {
 	unknown := good
 	unknown.id = randomText(6)
 
-	revoked, err := m.CreateToken(t.Context(), 0)
+	revoked, err := m.CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	rt, err := parseToken(revoked)
 	must(t, err)
@@ -105,7 +105,7 @@ func TestOnlyAGoodTokenLetsAMemberIn(t *testing.T) {
 
 	expired := newToken(good.fingerprint)
 	must(t, m.write(t.Context(), m.tokenCommands(expired, time.Millisecond)...))
-	g.wait("the token to expire", func() bool { return m.checkToken(expired.id, expired.secret) != nil })
+	g.wait("the token to expire", func() bool { _, err := m.checkToken(expired.id, expired.secret); return err != nil })
 
 	for _, c := range []struct {
 		what, token, code string
@@ -134,11 +134,48 @@ func TestOnlyAGoodTokenLetsAMemberIn(t *testing.T) {
 	wantCode(t, err, CodeUnreachable)
 }
 
+// A token for two lets in two, however many come at once, and nobody after
+// them; who was refused for another reason has used nothing up.
+func TestATokenIsUsedUp(t *testing.T) {
+	t.Parallel()
+	g := form(t, 1, nil)
+	m := g.members[0]
+	text, err := m.CreateToken(t.Context(), 0, 2)
+	must(t, err)
+	made, err := parseToken(text)
+	must(t, err)
+	wrong := made
+	wrong.secret = randomText(32)
+	_, err = Join(t.Context(), g.options(t.TempDir()), m.Cluster(), wrong.String())
+	wantCode(t, err, CodeBadToken)
+	outcomes := make(chan error)
+	for range 5 {
+		dir := t.TempDir()
+		go func() {
+			_, err := Join(t.Context(), g.options(dir), m.Cluster(), text)
+			outcomes <- err
+		}()
+	}
+	in := 0
+	for range 5 {
+		if err := <-outcomes; err == nil {
+			in++
+		} else {
+			wantCode(t, err, CodeTokenUsed)
+		}
+	}
+	if in != 2 {
+		t.Errorf("a token for two has let in %d", in)
+	}
+	_, err = m.CreateToken(t.Context(), 0, -1)
+	wantCode(t, err, CodeInvalid)
+}
+
 func TestTokensAreListedWithoutTheirSecret(t *testing.T) {
 	t.Parallel()
 	g := form(t, 1, nil)
 	m := g.members[0]
-	text, err := m.CreateToken(t.Context(), time.Minute)
+	text, err := m.CreateToken(t.Context(), time.Minute, 0)
 	must(t, err)
 	made, err := parseToken(text)
 	must(t, err)
@@ -152,7 +189,7 @@ func TestTokensAreListedWithoutTheirSecret(t *testing.T) {
 			t.Errorf("the token lives for %d ms", l.ExpiresAt-l.CreatedAt)
 		}
 	}
-	_, err = m.CreateToken(t.Context(), 90*24*time.Hour)
+	_, err = m.CreateToken(t.Context(), 90*24*time.Hour, 0)
 	wantCode(t, err, CodeInvalid)
 }
 

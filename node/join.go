@@ -284,7 +284,7 @@ func (n *Node) answerJoin(ctx context.Context, body []byte) (joinAnswer, error) 
 	if err := n.ReadIndex(ctx); err != nil {
 		return joinAnswer{}, err
 	}
-	if err := n.checkToken(req.TokenID, req.Secret); err != nil {
+	if _, err := n.checkToken(req.TokenID, req.Secret); err != nil {
 		return joinAnswer{}, err
 	}
 	switch {
@@ -305,6 +305,9 @@ func (n *Node) answerJoin(ctx context.Context, body []byte) (joinAnswer, error) 
 	cert, err := ca.sign(req.CSR, n.id.ClusterID, req.NodeID, validFor(n.opt.Timing.CertLife, n.clocks()))
 	if err != nil {
 		return joinAnswer{}, fail(CodeInvalid, err.Error())
+	}
+	if err := n.useToken(ctx, req.TokenID, req.Secret); err != nil { // last: who is refused has used nothing up
+		return joinAnswer{}, err
 	}
 	if req.Renew {
 		n.log.Info("gave a member another certificate", "member", req.NodeID, "token", req.TokenID)

@@ -127,7 +127,7 @@ func TestTheCommandLineReachesTheMember(t *testing.T) {
 	t.Parallel()
 	g := form(t, 1, nil)
 	admin := NewAdmin(g.members[0].opt.Dir)
-	text, err := admin.CreateToken(t.Context(), 0)
+	text, err := admin.CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	made, err := parseToken(text)
 	must(t, err)

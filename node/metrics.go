@@ -109,7 +109,6 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_table_free_pages", func() float64 { return float64(n.db.Stats().FreePages) })
 	gauge("parlor_checkpoint_running", func() float64 { return oneIf(n.db.Stats().Checkpointing) })
 	gauge("parlor_garbage_left", func() float64 { return oneIf(n.db.Stats().GarbageLeft) }) // rows of what was deleted are still in the table
-	gauge("parlor_garbage_rows_total", func() float64 { return float64(n.db.Stats().GarbageCollected) })
 	gauge("parlor_table_compaction_running", func() float64 { return oneIf(n.db.Stats().Compacting) })
 	gauge(`parlor_certificate_expiry_timestamp_seconds{use="cluster"}`, func() float64 {
 		return float64(n.guard.ring.creds().cert.Leaf.NotAfter.Unix())
@@ -123,7 +122,9 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_ca_trusted", func() float64 { return float64(len(n.guard.ring.creds().trusted)) })
 	set.RegisterMetricsWriter(n.peers.write)
 	set.RegisterMetricsWriter(func(w io.Writer) {
-		metrics.WriteCounterUint64(w, "parlor_table_compactions_total", n.db.Stats().Compactions)
+		st := n.db.Stats()
+		metrics.WriteCounterUint64(w, "parlor_table_compactions_total", st.Compactions)
+		metrics.WriteCounterUint64(w, "parlor_garbage_rows_total", st.GarbageCollected)
 	})
 }
 

@@ -68,7 +68,7 @@ func TestOneOfThreeIsLeftAndGoesOn(t *testing.T) {
 	if old.NodeID != ids[2] {
 		t.Errorf("reset says it was %s", old.NodeID)
 	}
-	token, err := m.CreateToken(t.Context(), 0)
+	token, err := m.CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	joined, err := Join(t.Context(), g.options(dirs[2]), m.Cluster(), token)
 	must(t, err)

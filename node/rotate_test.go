@@ -227,7 +227,7 @@ func TestTheAuthorityIsReplacedWhileEverybodyWrites(t *testing.T) {
 	if len(tokens) != 0 {
 		t.Errorf("tokens of the old authority are listed: %v", tokens)
 	}
-	g.token, err = g.members[1].CreateToken(t.Context(), 0)
+	g.token, err = g.members[1].CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	g.join()
 	g.waitVoters(4)
@@ -257,7 +257,7 @@ func TestARotationWaitsForAMemberThatIsDown(t *testing.T) {
 	// Tokens of both authorities open the group meanwhile.
 	old := g.token
 	var err error
-	g.token, err = m.CreateToken(t.Context(), 0)
+	g.token, err = m.CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	if strings.HasPrefix(g.token, old[:40]) {
 		t.Fatal("the new token pins the authority that is about to go")
@@ -318,7 +318,7 @@ func TestAMemberThatMissedTheRotationComesBackWithAToken(t *testing.T) {
 
 	_, err = RenewBy(t.Context(), dir, m.Cluster(), g.token)
 	wantCode(t, err, CodeWrongCA)
-	token, err := m.CreateToken(t.Context(), 0)
+	token, err := m.CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	got, err := RenewBy(t.Context(), dir, m.Cluster(), token)
 	must(t, err)
@@ -329,7 +329,7 @@ func TestAMemberThatMissedTheRotationComesBackWithAToken(t *testing.T) {
 	g.do(g.members[f], "SET", "k", "v")
 	g.converge()
 	other := form(t, 1, nil)
-	theirs, err := other.members[0].CreateToken(t.Context(), 0)
+	theirs, err := other.members[0].CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	g.kill(f)
 	_, err = RenewBy(t.Context(), dir, other.members[0].Cluster(), theirs)
@@ -360,7 +360,7 @@ func TestAuthoritiesOfAnotherTimeAreReplaced(t *testing.T) {
 		g.wait("certificates by it", func() bool { return m.guard.ring.creds().issuedBy() == g.certs(m).Authorities[0].Fingerprint })
 		g.do(m, "SET", "k", m.NodeID())
 	}
-	g.token, err = m.CreateToken(t.Context(), 0)
+	g.token, err = m.CreateToken(t.Context(), 0, 0)
 	must(t, err)
 	g.join()
 }

@@ -84,24 +84,39 @@ type Token struct {
 	CreatedAt int64  `json:"created_at"` // ms since 1970
 	ExpiresAt int64  `json:"expires_at"` // ms since 1970
 
+	// UsesLeft is how many members it still lets in; nil: any number.
+	UsesLeft *int `json:"uses_left,omitempty"`
+
+	revision  uint64 // of the record
 	authority string // fingerprint of the one that it pins; empty in tokens of the first versions
 }
 
+// tokenUsesMax is the largest number of uses that can be asked for.
+const tokenUsesMax = 1000
+
 // CreateToken makes a join token that works for ttl (0: an hour; at most 30
-// days), for any number of members. The text is shown once and kept nowhere.
-func (n *Node) CreateToken(ctx context.Context, ttl time.Duration) (text string, err error) {
+// days), for so many members (0: any number). The text is shown once and kept
+// nowhere.
+func (n *Node) CreateToken(ctx context.Context, ttl time.Duration, uses int) (text string, err error) {
 	if ttl == 0 {
 		ttl = tokenTTL
 	}
 	if ttl < time.Second || ttl > tokenTTLMax {
 		return "", fail(CodeInvalid, "a join token lives from one second to 30 days")
 	}
+	if uses < 0 || uses > tokenUsesMax {
+		return "", fail(CodeInvalid, "a join token lets in from 1 to 1000 members, or with 0 any number")
+	}
 	a, _, err := n.signing()
 	if err != nil {
 		return "", err
 	}
 	t := newToken(a.Target) // it is to work still when a rotation is done
-	return t.String(), n.write(ctx, n.tokenCommands(t, ttl)...)
+	cmds := n.tokenCommands(t, ttl)
+	if uses > 0 {
+		cmds[0] = append(cmds[0], []byte("uses"), strconv.AppendInt(nil, int64(uses), 10))
+	}
+	return t.String(), n.write(ctx, cmds...)
 }
 
 func (n *Node) tokenCommands(t token, ttl time.Duration) []command.Args {
@@ -145,7 +160,7 @@ func (n *Node) Tokens(ctx context.Context) ([]Token, error) {
 // readToken gives a token and the hash of its secret; an empty hash if there
 // is no such token.
 func readToken(tx *keyspace.Tx, id string) (t Token, hash string, err error) {
-	t.ID = id
+	t.ID, t.revision = id, tx.Revision([]byte(tokenKey+id))
 	err = tx.HEach([]byte(tokenKey+id), func(field, value []byte) bool {
 		switch string(field) {
 		case "hash":
@@ -154,6 +169,9 @@ func readToken(tx *keyspace.Tx, id string) (t Token, hash string, err error) {
 			t.CreatedAt, _ = strconv.ParseInt(string(value), 10, 64)
 		case "expires_at":
 			t.ExpiresAt, _ = strconv.ParseInt(string(value), 10, 64)
+		case "uses":
+			left, _ := strconv.Atoi(string(value))
+			t.UsesLeft = &left
 		case "ca":
 			t.authority = string(value)
 		}
@@ -178,7 +196,7 @@ func (n *Node) RevokeToken(ctx context.Context, id string) error {
 }
 
 // checkToken tells whether a secret opens the group now.
-func (n *Node) checkToken(id, secret string) error {
+func (n *Node) checkToken(id, secret string) (Token, error) {
 	var t Token
 	var hash string
 	err := n.look(func(tx *keyspace.Tx) error {
@@ -188,13 +206,34 @@ func (n *Node) checkToken(id, secret string) error {
 	})
 	switch {
 	case err != nil:
-		return err
+		return t, err
 	case hash == "" || subtle.ConstantTimeCompare([]byte(hash), []byte(hashSecret(secret))) != 1:
-		return fail(CodeBadToken, "the join token is unknown or was revoked: make another one with token create")
+		return t, fail(CodeBadToken, "the join token is unknown or was revoked: make another one with token create")
 	case n.readClock() >= t.ExpiresAt:
-		return fail(CodeTokenExpired, "the join token expired at "+time.UnixMilli(t.ExpiresAt).UTC().Format(time.RFC3339)+": make another one with token create")
+		return t, fail(CodeTokenExpired, "the join token expired at "+time.UnixMilli(t.ExpiresAt).UTC().Format(time.RFC3339)+": make another one with token create")
+	case t.UsesLeft != nil && *t.UsesLeft <= 0:
+		return t, fail(CodeTokenUsed, "the join token has let in as many nodes as it was made for: make another one with token create")
 	}
-	return nil
+	return t, nil
+}
+
+// useToken checks a token and counts its use, if its uses are counted. Two who
+// come at once cannot have the same use: the record must be as it was read.
+func (n *Node) useToken(ctx context.Context, id, secret string) error {
+	for {
+		t, err := n.checkToken(id, secret)
+		if err != nil || t.UsesLeft == nil {
+			return err
+		}
+		key := tokenKey + id
+		r := n.Propose(ctx, []command.Request{{
+			Commands: []command.Args{command.New("HSET", key, "uses", strconv.Itoa(*t.UsesLeft-1))},
+			Watches:  []command.Watch{{Key: []byte(key), Revision: t.revision}},
+		}})[0]
+		if r.Err != nil || r.Replies != nil {
+			return r.Err
+		}
+	}
 }
 
 // newSecret is 256 random bits as text, for links.

@@ -231,3 +231,31 @@ func TestSortReadsElsewhere(t *testing.T) {
 	c.want(":1", "RPUSH", "app:l", "1")
 	c.want("[nil]", "SORT", "app:l", "BY", "other*", "GET", "other*")
 }
+
+// Whoever runs the machine lets default in again after it was locked out, on
+// every node; other users stay.
+func TestDefaultIsLockedOutAndReset(t *testing.T) {
+	nodes := startNodes(t, 2)
+	var servers []*Server
+	for _, n := range nodes {
+		servers = append(servers, startServer(t, Config{}, n))
+	}
+	c := dial(t, servers[0].Addr())
+	c.want("+OK", "ACL", "SETUSER", "bob", "on", ">secret", "+get", "~*")
+	c.want("+OK", "ACL", "SETUSER", "default", "off")
+	ping := func(srv *Server) string { return dial(t, srv.Addr()).do("PING") }
+	for _, srv := range servers {
+		waitFor(t, "default to be locked out", func() bool { return strings.HasPrefix(ping(srv), "-NOAUTH") })
+	}
+	if err := ResetDefaultUser(t.Context(), nodes[1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, srv := range servers {
+		waitFor(t, "default to be let in", func() bool { return ping(srv) == "+PONG" })
+		back := dial(t, srv.Addr())
+		back.want("+OK", "SET", "k", "v")
+		if got := back.do("ACL", "LIST"); !strings.Contains(got, "user bob on") || !strings.Contains(got, "user default on nopass") {
+			t.Errorf("the users are %s", got)
+		}
+	}
+}

@@ -179,11 +179,11 @@ func (k *keySpec) places(args [][]byte) []int {
 	return at
 }
 
-// uses gives the keys of a call and what the call does with each. A key that
-// no spec finds is taken to be used in all ways.
+// uses gives the keys of a call and what the call does with each, each as often
+// as it stands there. A key that no spec finds is taken to be used in all ways.
 func (e *entry) uses(args [][]byte) []keyUse {
 	var uses []keyUse
-	found := map[string]bool{}
+	found := map[string]int{}
 	prefix := e.spec.KeyPrefix
 	for i := range e.keySpecs {
 		k := &e.keySpecs[i]
@@ -195,12 +195,12 @@ func (e *entry) uses(args [][]byte) []keyUse {
 			if prefix != "" {
 				key = append([]byte(prefix), key...)
 			}
-			found[string(key)] = true
+			found[string(key)]++
 			uses = append(uses, keyUse{key, variableFlags(e, k, args)})
 		}
 	}
 	for _, key := range e.keys(args) {
-		if !found[string(key)] {
+		if found[string(key)]--; found[string(key)] < 0 {
 			uses = append(uses, keyUse{key, otherFlags(e)})
 		}
 	}

@@ -60,7 +60,7 @@ func (s *Server) parameters() []parameter {
 		fixed("maxmemory", "0", evictsNothing),
 		s.clientMemory(),
 		fixed("maxmemory-policy", "noeviction", evictsNothing),
-		fixed("notify-keyspace-events", "", "events of keys are not published: WATCH, BLPOP and XREAD BLOCK tell of changes"),
+		s.keyEventClasses(),
 		fixed("port", port, "the address is chosen when the node starts"),
 		fixed("proto-max-bulk-len", strconv.Itoa(c.MaxBulk), "the limit is fixed, because log entries are limited"),
 		fixed("protected-mode", "yes", "clients of other machines need a password or an ACL user"),

@@ -222,6 +222,7 @@ func (s *session) read(tx *keyspace.Tx, it *item) {
 	began := time.Now()
 	tx.Select(it.entry.spec.Database(it.db))
 	it.reply = s.call(tx, it.entry, it.args)
+	s.server.events.missed(tx, it)
 	it.took = time.Since(began)
 }
 

@@ -33,6 +33,7 @@ type Server struct {
 	hub      *hub
 	pubsub   *pubsub
 	tracking *tracking
+	events   keyEvents
 	acl      *acl
 	monitors monitors
 	implied  *aclUser // default, where nobody has defined it
@@ -92,6 +93,7 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 	s.requests.parent, s.requests.limit = s.ctx, config.RequestTimeout
 	s.pubsub = newPubsub(s.live, &s.stats.Lagged)
 	s.tracking = newTracking(s)
+	s.events.server = s
 	s.acl = newACL()
 	s.implied = impliedDefault(config.Password)
 	s.implied.compile(s.catalog)
@@ -148,6 +150,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.cancel()
 	s.unwatch()
 	s.unhear()
+	s.events.stop()
 	return err
 }
 
@@ -237,7 +240,7 @@ func (s *Server) handle(conn redcon.Conn, _ redcon.Command) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("a RESP command panicked", "client", c.id, "panic", p, "stack", string(debug.Stack()))
-			c.fail("ERR internal error; the connection is closed")
+			c.fail(fmt.Sprintf("ERR internal error, in the node's log under client=%d; the connection is closed", c.id))
 		}
 	}()
 	c.serve(c.guard.take())

@@ -230,6 +230,7 @@ func (w *writing) writeAtOnce() error {
 // writeInSteps needs a journal on disk. It may be done again after a crash.
 func (w *writing) writeInSteps() error {
 	db := w.db
+	db.partial = true
 	err := w.collect(func(rows []row) error {
 		for len(rows) > 0 {
 			n, err := w.step(rows)
@@ -256,6 +257,7 @@ func (w *writing) writeInSteps() error {
 	if err != nil {
 		return err
 	}
+	db.partial = false
 	db.crash("checkpoint-committed")
 	return db.removeJournal()
 }

@@ -140,8 +140,9 @@ type DB struct {
 	// disk serialises what writes the data file. It is taken before mu, and
 	// held for as long as a checkpoint takes.
 	disk         sync.Mutex
-	copying      *rowCopy     // by a compaction; nil: none. This and the next three are guarded by disk
+	copying      *rowCopy     // by a compaction; nil: none. This and the next four are guarded by disk
 	collecting   bool         // a goroutine removes garbage
+	partial      bool         // the data file holds part of a checkpoint
 	closing      bool         // nothing of this begins any more
 	compactAfter time.Time    // … by itself before that
 	hasty        atomic.Int32 // how many wait for disk who should not wait long

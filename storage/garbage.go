@@ -197,8 +197,8 @@ func (db *DB) collect() (worked time.Duration, more bool) {
 	db.disk.Lock()
 	defer db.disk.Unlock()
 	defer func() { db.collecting = more }()
-	if db.closing || db.usable() != nil {
-		return 0, false
+	if db.closing || db.partial || db.usable() != nil {
+		return 0, false // the next checkpoint comes back to it
 	}
 	started := time.Now()
 	before := db.garbage.Load()

@@ -233,7 +233,7 @@ func (db *DB) Install(in *Incoming) error {
 	if err != nil {
 		return db.fatal(fmt.Errorf("installing snapshot: %w", err))
 	}
-	in.f = nil
+	in.f, db.partial = nil, false
 	db.replace(f, b)
 	db.considerGarbage()
 	db.crash("install-published")

@@ -11,8 +11,10 @@ func clusterRemoveCommand() *cobra.Command {
 		Use:   "remove MEMBER",
 		Short: "Take a member out of the group for good",
 		Long: `Takes a member out of the group for good: its id never comes back, and its data
-folder is of no more use. To replace a machine, join the new one first and
-remove the old one when the new one has its vote.
+folder is of no more use. To replace a machine that works, join the new one first
+and remove the old one when the new one has its vote. To replace one that is
+dead, remove it first: of three nodes of which one is dead, four would need three
+for a majority.
 
 It is refused (QUORUM) if those who remain and answer would be no majority: then
 the group would stand still, and --force does not help. It is also refused if a

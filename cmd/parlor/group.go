@@ -153,7 +153,7 @@ func (g *localGroup) waitVotes(ctx context.Context) error {
 
 // startMember starts a node's process; its output goes to its log file.
 func (g *localGroup) startMember(m *member) error {
-	args := []string{"serve", "--data-dir", m.dataDir, "--name", m.name, "--stop-with-stdin", "--ballast", "0"}
+	args := []string{"serve", "--data-dir", m.dataDir, "--name", m.name, "--stop-with-stdin"}
 	if g.seed != "" {
 		args = append(args, "--seed", g.seed)
 	}
@@ -169,7 +169,8 @@ func (g *localGroup) startMember(m *member) error {
 	defer func() { _ = logFile.Close() }()
 
 	cmd := exec.Command(exe, args...)
-	cmd.Env = ownEnvironment(os.Environ())
+	// Not a flag: an older program, beside which this one is tested, has none.
+	cmd.Env = append(ownEnvironment(os.Environ()), envName("ballast")+"=0")
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// A group of its own, so that Ctrl-C reaches the parent alone and the
 	// nodes are stopped in order.

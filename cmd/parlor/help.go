@@ -23,7 +23,11 @@ func groupFlags(flags *pflag.FlagSet, heading string, names ...string) {
 // usage prints how a command is used: examples first, flags under headings.
 func usage(cmd *cobra.Command) error {
 	w := cmd.OutOrStderr()
-	_, _ = fmt.Fprintf(w, "Usage:\n  %s\n", cmd.UseLine())
+	line := cmd.UseLine()
+	if cmd.HasAvailableSubCommands() {
+		line = cmd.CommandPath() + " COMMAND"
+	}
+	_, _ = fmt.Fprintf(w, "Usage:\n  %s\n", line)
 	if cmd.HasExample() {
 		_, _ = fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
 	}
@@ -31,7 +35,7 @@ func usage(cmd *cobra.Command) error {
 		_, _ = fmt.Fprintln(w, "\nCommands:")
 		for _, sub := range cmd.Commands() {
 			if sub.IsAvailableCommand() {
-				_, _ = fmt.Fprintf(w, "  %-*s  %s\n", cmd.NamePadding(), sub.Name(), sub.Short)
+				_, _ = fmt.Fprintf(w, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
 			}
 		}
 		_, _ = fmt.Fprintf(w, "\n%s COMMAND --help tells more about one.\n", cmd.CommandPath())

@@ -92,6 +92,7 @@ func rootCommand() *cobra.Command {
 		initCommand(),
 		joinCommand(),
 		tokenCommand(),
+		aclCommand(),
 		statusCommand(),
 		configCommand(),
 		certCommand(),

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"ready": scriptReady,
 			"flip":  scriptFlip,
 			"cut":   scriptCut,
+			"pin":   scriptPin,
 		},
 	})
 }
@@ -68,6 +69,23 @@ func scriptToken(ts *testscript.TestScript, neg bool, args []string) {
 		token, _, _ = strings.Cut(rest, ":")
 	}
 	ts.Setenv(args[1], token)
+}
+
+// scriptPin makes a token that names another authority: "pin variable" changes
+// the last digit of the pin in $token.
+func scriptPin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pin variable")
+	}
+	pin, rest, ok := strings.Cut(ts.Getenv("token"), "::")
+	if !ok {
+		ts.Fatalf("there is no $token")
+	}
+	other := "0"
+	if strings.HasSuffix(pin, other) {
+		other = "1"
+	}
+	ts.Setenv(args[0], pin[:len(pin)-1]+other+"::"+rest)
 }
 
 // scriptReady waits until the node at an HTTP address is ready.

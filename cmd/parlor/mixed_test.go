@@ -138,7 +138,7 @@ func unpackCommit(t *testing.T, commit, dir string) {
 
 func goBuild(t *testing.T, source, program string, flags ...string) {
 	t.Helper()
-	cmd := exec.Command("go", append(append([]string{"build", "-o", program}, flags...), "./cmd/parlor")...)
+	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", program}, flags...), "./cmd/parlor")...)
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "PWD=")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -23,8 +23,8 @@ func recoverCommand() *cobra.Command {
 		Long: `A group whose majority is gone answers no more, rather than give wrong answers. If the
 lost machines come back, start them, and nothing else is needed. If they do not,
 recover makes the stopped node of this data folder the only one with a vote. What only
-the lost machines had is lost: best do this on the one whose parlor snapshot inspect
-or log shows the highest index.
+the lost machines had is lost: best do this on the one whose log ends at the highest
+index (parlor storage stats).
 
 The folder is copied first. All other nodes are taken out of the group for good, so that
 they cannot come back with what they have; those named with --keep stay, are sent this

@@ -33,6 +33,14 @@ func (t *Tx) Changes() []Change {
 	return out
 }
 
+// recordReplaced records once that databases were emptied or exchanged, however
+// many.
+func (t *Tx) recordReplaced() {
+	if n := len(t.changes); t.recording && (n == 0 || t.changes[n-1].What != Replaced) {
+		t.changes = append(t.changes, Change{What: Replaced})
+	}
+}
+
 func (t *Tx) record(what What, o *object, after int64) {
 	t.changes = append(t.changes, Change{What: what, DB: databaseOf(o.slot), Key: string(o.key()), Before: o.storedCount, After: after})
 }

@@ -33,7 +33,7 @@ func itemSize(item []byte) int {
 // most says whether n elements that are to go are so many of a large object's
 // that it is better to make it anew of those that stay: a row that is laid with
 // others costs less than one that is removed.
-func (o *object) most(n int) bool { return o.apart && int64(n) > o.count/3 }
+func (o *object) most(n int) bool { return o.apart && int64(n) > o.count/5 }
 
 func setOf(elements [][]byte) map[string]struct{} {
 	out := make(map[string]struct{}, len(elements))

@@ -131,9 +131,7 @@ func placeHash(slot int, r storage.Room) storage.Hash {
 func (t *Tx) forgetObjects() {
 	clear(t.cache)
 	t.touch([]byte(Everything))
-	if t.recording {
-		t.changes = append(t.changes, Change{What: Replaced})
-	}
+	t.recordReplaced()
 }
 
 // Flush removes all keys of the database but those of the domain, in constant
@@ -143,6 +141,7 @@ func (t *Tx) Flush() {
 	slot := int(t.db)
 	r := t.rows.Room(slot)
 	if r.Keys == 0 {
+		t.recordReplaced() // as a word to clients, which are told of every flush
 		return
 	}
 	*t.hash = t.hash.Sub(r.Hash)

@@ -13,13 +13,14 @@ import (
 
 // Errors that several commands answer. The texts are those of Redis.
 var (
-	errOverflow  = command.Errorf("ERR", "increment or decrement would overflow")
-	errNaN       = command.Errorf("ERR", "increment would produce NaN or Infinity")
-	errRange     = command.Errorf("ERR", "value is out of range")
-	errPositive  = command.Errorf("ERR", "value is out of range, must be positive")
-	errOffset    = command.Errorf("ERR", "offset is out of range")
-	errCursor    = command.Errorf("ERR", "invalid cursor")
-	errTooRandom = command.Errorf("ERR", "value is out of range: no more than 1048576 random elements at a time")
+	errOverflow   = command.Errorf("ERR", "increment or decrement would overflow")
+	errNaN        = command.Errorf("ERR", "increment would produce NaN or Infinity")
+	errRange      = command.Errorf("ERR", "value is out of range")
+	errPositive   = command.Errorf("ERR", "value is out of range, must be positive")
+	errOffset     = command.Errorf("ERR", "offset is out of range")
+	errCursor     = command.Errorf("ERR", "invalid cursor")
+	errStringSize = command.Errorf("ERR", "string exceeds maximum allowed size (proto-max-bulk-len)")
+	errTooRandom  = command.Errorf("ERR", "value is out of range: no more than 1048576 random elements at a time")
 )
 
 // maxRandom bounds what a negative count of SRANDMEMBER and its kin may ask

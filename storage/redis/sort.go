@@ -129,6 +129,13 @@ func sortNumber(b []byte) (float64, bool) {
 
 // order sorts the elements.
 func (s *sorting) order(c *command.Call, elements [][]byte) error {
+	if s.alpha && s.by == nil {
+		slices.SortFunc(elements, bytes.Compare)
+		if s.desc {
+			slices.Reverse(elements)
+		}
+		return nil
+	}
 	items := make([]sortItem, len(elements))
 	for i, e := range elements {
 		it := sortItem{element: e, text: e, known: true}
@@ -217,6 +224,9 @@ func sortElements(readOnly bool) handler {
 func (s *sorting) answer(c *command.Call, elements [][]byte) (command.Reply, error) {
 	get := s.get
 	if len(get) == 0 {
+		if s.store != nil {
+			return s.keep(c, elements)
+		}
 		get = [][]byte{[]byte("#")}
 	}
 	out := make([]command.Reply, 0, len(elements)*len(get))
@@ -229,11 +239,16 @@ func (s *sorting) answer(c *command.Call, elements [][]byte) (command.Reply, err
 	if s.store == nil {
 		return command.Array(out...), nil
 	}
-	c.Delete(s.store)
 	stored := make([][]byte, len(out))
 	for i, r := range out {
 		stored[i] = r.Str // of what is absent: empty
 	}
-	n, err := c.LPush(s.store, false, stored)
+	return s.keep(c, stored)
+}
+
+// keep stores a list.
+func (s *sorting) keep(c *command.Call, elements [][]byte) (command.Reply, error) {
+	c.Delete(s.store)
+	n, err := c.LPush(s.store, false, elements)
 	return command.Int(n), err
 }

@@ -107,8 +107,8 @@ func TestNumbersAtTheEdge(t *testing.T) {
 		SADD s a b c => 3
 		ZADD z 1 a 2 b => 2
 		HSET h a 1 => 1
-		SETRANGE k 536870912 x => -ERR value is larger than 16 MB
-		SETRANGE k 9223372036854775807 x => -ERR value is larger than 16 MB
+		SETRANGE k 536870912 x => -ERR string exceeds maximum allowed size (proto-max-bulk-len)
+		SETRANGE k 9223372036854775807 x => -ERR string exceeds maximum allowed size (proto-max-bulk-len)
 		SETRANGE k -1 x => -ERR offset is out of range
 		GETRANGE k -9223372036854775808 9223372036854775807 => "hello"
 		GETRANGE k 9223372036854775807 -1 => ""

@@ -315,7 +315,7 @@ func appendString(c *command.Call, args [][]byte) (command.Reply, error) {
 		return command.Reply{}, err
 	}
 	if len(v)+len(args[2]) > keyspace.MaxValue {
-		return command.Reply{}, keyspace.ErrValueTooLarge
+		return command.Reply{}, errStringSize
 	}
 	joined := append(append(make([]byte, 0, len(v)+len(args[2])), v...), args[2]...)
 	return command.Int(int64(len(joined))), c.SetKeepTTL(args[1], joined)
@@ -367,7 +367,7 @@ func setrange(c *command.Call, args [][]byte) (command.Reply, error) {
 		return command.Int(int64(len(old))), nil
 	}
 	if offset > keyspace.MaxValue-int64(len(patch)) {
-		return command.Reply{}, keyspace.ErrValueTooLarge
+		return command.Reply{}, errStringSize
 	}
 	v := make([]byte, max(len(old), int(offset)+len(patch)))
 	copy(v, old)

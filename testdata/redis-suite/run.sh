@@ -40,8 +40,27 @@ fi
 
 failed=0
 count() { sed 's/\x1b\[[0-9;]*m//g; /^ *The End/q' "$1" | grep -ac "^\[$2\]: "; }
-echo '| unit | passed | failed | skipped | not for external servers |'
-echo '|---|---|---|---|---|'
+# reasons counts the tests that were skipped by the sections of skip.txt.
+reasons() {
+	sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+		NR == FNR {
+			if (/^# -- /) { section = substr($0, 6); sub(/:.*/, "", section) }
+			else if (!/^#/ && $0 != "") { lines[++n] = $0; of[n] = section }
+			next
+		}
+		sub(/^\[skip\]: /, "") {
+			for (i = 1; i <= n; i++) {
+				if (lines[i] == $0 || (substr(lines[i], 1, 1) == "/" && $0 ~ substr(lines[i], 2))) {
+					if (!count[of[i]]++) order[++m] = of[i]
+					break
+				}
+			}
+		}
+		END { for (i = 1; i <= m; i++) printf "%s%s %d", (i > 1 ? ", " : ""), order[i], count[order[i]] }
+	' "$here/skip.txt" -
+}
+echo '| unit | passed | failed | skipped | for reasons of | not for external servers |'
+echo '|---|---|---|---|---|---|'
 for u in "${units[@]}"; do
 	log=$work/log dir=$work/node
 	rm -rf "$dir" "$work/node.log"
@@ -67,7 +86,7 @@ for u in "${units[@]}"; do
 	if ! grep -aq 'The End' "$log"; then
 		bad="$bad, did not end"
 	fi
-	echo "| \`$u\` | $(count "$log" ok) | $bad | $(count "$log" skip) | $(count "$log" ignore) |"
+	echo "| \`$u\` | $(count "$log" ok) | $bad | $(count "$log" skip) | $(reasons "$log") | $(count "$log" ignore) |"
 	if [ "$bad" != 0 ]; then
 		failed=1
 		sed 's/\x1b\[[0-9;]*m//g; /^ *The End/q' "$log" | awk '/^\[(err|exception)\]/{p=1} /^\[(ok|ignore|skip|done|[0-9]+\/[0-9]+ done)\]/{p=0} p' >&2

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
-	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // normal takes out of a reply what may differ.
@@ -12,9 +11,6 @@ func (d *Duel) normal(args []string, r command.Reply) command.Reply {
 	name := strings.ToUpper(args[0])
 	if r.Kind == command.KindError {
 		s := string(r.Str)
-		if s == keyspace.ErrValueTooLarge.Error() {
-			s = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
-		}
 		if d.Theirs.Has("HEXPIRE") { // later versions say some things otherwise
 			s, _, _ = strings.Cut(s, " ")
 		}

@@ -24,6 +24,15 @@ type toldTime struct {
 	Wall  int64 `json:"wall"`
 }
 
+// after is what a member would say some time later.
+func (t toldTime) after(passed time.Duration) toldTime {
+	t.Wall += passed.Milliseconds()
+	if t.Group > 0 {
+		t.Group += passed.Milliseconds()
+	}
+	return t
+}
+
 func (n *Node) tellTime() toldTime {
 	told := toldTime{Wall: n.opt.wall().UnixMilli()}
 	if ms, ok := n.readTime.known(); ok {
@@ -38,10 +47,11 @@ func (n *Node) answerTime(context.Context, string, []byte) (any, error) { return
 // behind what the state machine has seen.
 func (n *Node) takeUpTime(term uint64) {
 	floor := n.db.State().Clock
-	told := []toldTime{n.tellTime()}
-	if told[0].Group == 0 && !n.onlyVoter() {
-		told = append(told, n.askTime()...)
+	var told []toldTime
+	if n.tellTime().Group == 0 && !n.onlyVoter() {
+		told = n.askTime()
 	}
+	told = append(told, n.tellTime()) // after asking: that takes time
 	n.clock.start(term, max(floor, agreeOnTime(told)))
 	n.readTime.hear(n.clock.now(), 0)
 }
@@ -62,8 +72,8 @@ func agreeOnTime(told []toldTime) int64 {
 	return walls[(len(walls)-1)/2]
 }
 
-// askTime asks the others. It waits for one who knows, or for all, but no longer
-// than askForTime.
+// askTime asks the others, and gives what they would say when it returns. It
+// waits for one who knows, or for all, but no longer than askForTime.
 func (n *Node) askTime() []toldTime {
 	ctx, cancel := context.WithTimeout(n.ctx, askForTime)
 	defer cancel()
@@ -86,13 +96,18 @@ func (n *Node) askTime() []toldTime {
 		}()
 	}
 	var told []toldTime
+	var received []time.Time
 	for range asked {
 		if t := <-answers; t != nil {
 			told = append(told, *t)
+			received = append(received, time.Now())
 			if t.Group > 0 {
 				break
 			}
 		}
+	}
+	for i, t := range told {
+		told[i] = t.after(time.Since(received[i]))
 	}
 	return told
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -86,6 +87,31 @@ func TestTheMiddleClockCountsWhenAllWereOff(t *testing.T) {
 	g.lead(g.members[1])
 	if off := g.off(); off.Abs() > time.Minute {
 		t.Errorf("the group's time is off by %v", off)
+	}
+}
+
+// Asking takes time where one of the others is down, and the group's time is
+// not behind by that.
+func TestAskingForTheTimeTakesNoTimeAway(t *testing.T) {
+	g := form(t, 3, nil)
+	f := g.follower()
+	id := g.members[f].NodeID()
+	g.kill(f)
+	m := g.members[g.leader()]
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a machine that takes connections and says nothing
+	must(t, err)
+	defer silent.Close()
+	m.book.announce(id, silent.Addr().String())
+	for _, o := range g.members {
+		if o != nil {
+			o.readTime.heard.Store(false) // as after a start
+		}
+	}
+	began := time.Now()
+	m.takeUpTime(1 << 40)
+	took := time.Since(began)
+	if off := time.Until(time.UnixMilli(m.clock.now())); off < -askForTime/2 {
+		t.Errorf("asking took %v, and the time is off by %v", took, off)
 	}
 }
 

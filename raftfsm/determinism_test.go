@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
@@ -98,13 +99,30 @@ func drawLog(t *rapid.T, n int) []*raft.Log {
 }
 
 // settle brings a member to where it can be compared: rows of deleted objects
-// are collected by the checkpoint, at each member's own pace before it.
+// are collected after a checkpoint, at each member's own pace.
 func (m *member) settle() *member {
 	m.t.Helper()
-	if m.fsm.Applied() > 0 {
-		m.mustSnapshot()
+	if m.fsm.Applied() == 0 {
+		return m
+	}
+	m.mustSnapshot()
+	for end := time.Now().Add(time.Minute); m.hasGarbage(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			m.t.Fatal("rows of deleted objects are not collected")
+		}
 	}
 	return m
+}
+
+// hasGarbage says whether rows still name deleted objects, or rooms that were
+// left.
+func (m *member) hasGarbage() bool {
+	for key := range m.rows() {
+		if key[0] == 'g' || key[0] == 'r' {
+			return true
+		}
+	}
+	return false
 }
 
 // loose is a member whose answers nobody counts: it applies entries again.

@@ -271,7 +271,10 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 		}
 		time.Sleep(lasts)
 		for _, m := range of {
-			if err := g.start(m); err != nil {
+			m.works.Lock() // a node that is reseeded while it is down has its folder in use
+			err := g.start(m)
+			m.works.Unlock()
+			if err != nil {
 				t.sayf("    starting %s: %v", m.name, err)
 			}
 		}
@@ -287,7 +290,10 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 	case "kill-two":
 		kill(target, others[f.Other])
 	case "kill-all":
+		g.clocks.Lock()
+		defer g.clocks.Unlock()
 		kill(g.machines...)
+		g.elected()
 	case "pause":
 		target.signal(syscall.SIGSTOP)
 		time.Sleep(lasts)
@@ -307,7 +313,9 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 	case "transfer":
 		operate("cluster", "transfer-leader")
 	case "reseed": // the leader's state comes as a snapshot
+		target.works.Lock()
 		operate("cluster", "reseed")
+		target.works.Unlock()
 	case "demote":
 		if s, err := target.status(); err == nil {
 			operate("cluster", "demote", s.NodeID)
@@ -325,8 +333,13 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 	case "power":
 		g.power(lasts, t, target)
 	case "power-all":
+		g.clocks.Lock()
+		defer g.clocks.Unlock()
 		g.power(lasts, t, g.machines...)
+		g.elected()
 	case "clock":
+		g.clocks.Lock()
+		defer g.clocks.Unlock()
 		target.setClock(f.Step, t)
 		time.Sleep(lasts)
 		target.setClock(0, t)

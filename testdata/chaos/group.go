@@ -45,6 +45,9 @@ type group struct {
 
 	surprise chan error // a process that ended by itself
 	members  sync.Mutex // one node is replaced at a time
+	// Where all nodes were off, the machines' clocks are all that is known of
+	// the time: no clock is wrong just then.
+	clocks sync.Mutex
 }
 
 var web = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -65,6 +68,7 @@ type layout struct {
 	steps       bool // the program's clock can be set
 	hosts       bool // each node has a network of its own; else on loopback, with proxies between
 	drives      bool // each node has a disk of its own
+	lies        bool // the disks say that they have synced when they have not
 	seed        uint64
 }
 
@@ -92,6 +96,7 @@ func newGroup(l layout) (g *group, err error) {
 			if m.drive, err = newDrive(m.dir, l.seed+uint64(i)); err != nil {
 				return g, fmt.Errorf("making a disk: %w", err)
 			}
+			m.drive.Lie(l.lies)
 			m.dir = filepath.Join(m.drive.Mount, "data")
 		}
 		if l.hosts {
@@ -274,6 +279,17 @@ func (g *group) leader() *machine {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return g.machines[0]
+}
+
+// elected waits until somebody leads, but not for ever.
+func (g *group) elected() {
+	for end := time.Now().Add(forWhole); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for _, m := range g.machines {
+			if m.answers("/readyz?role=leader") {
+				return
+			}
+		}
+	}
 }
 
 type status struct {

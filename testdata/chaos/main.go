@@ -113,7 +113,7 @@ func run(o options) (err error) {
 	}
 	defer t.file.Close()
 	t.sayf("seed %d, artefacts in %s", o.seed, o.out)
-	l := layout{binary: o.binary, dir: o.out, steps: o.steps, seed: o.seed}
+	l := layout{binary: o.binary, dir: o.out, steps: o.steps, lies: o.broken == lyingDisks, seed: o.seed}
 	l.hosts = o.net == "hosts" || o.net == "auto" && inside() && o.seed%2 == 0
 	l.drives = o.disks == "own" || o.disks == "auto" && inside() && drivesWork()
 	t.sayf("networks of their own: %t, disks of their own: %t, clocks can be set: %t", l.hosts, l.drives, l.steps)

@@ -135,7 +135,7 @@ func overlay(source, dir, broken string) (list string, err error) {
 		contents[path(file)] = content
 	}
 	all := slices.Clone(patches)
-	if broken != "" {
+	if broken != "" && broken != lyingDisks {
 		b, ok := breaks[broken]
 		if !ok {
 			return "", fmt.Errorf("nothing is called %q that could be broken: %v", broken, slices.Sorted(maps.Keys(breaks)))

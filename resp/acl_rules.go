@@ -240,8 +240,9 @@ func (u *aclSelector) addCommand(c *catalog, rule string) error {
 	u.commands = slices.DeleteFunc(slices.Clone(u.commands), func(old string) bool {
 		return old[1:] == target || old[1:] != "@all" && strings.HasPrefix(old[1:], target+"|")
 	})
-	if len(u.commands) != 1 || u.commands[0] != rule[:1]+"@all" { // else it is said already
-		u.commands = append(u.commands, rule)
+	u.commands = append(u.commands, rule)
+	for len(u.commands) > 1 && u.commands[0][0] == u.commands[1][0] { // the first, about all commands, says it already
+		u.commands = slices.Delete(u.commands, 1, 2)
 	}
 	return nil
 }

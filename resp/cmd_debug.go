@@ -46,8 +46,8 @@ func (s *session) debug(args [][]byte) (command.Reply, error) {
 		return s.debugDigestValue(args[2:])
 	case sub == "SET-ACTIVE-EXPIRE" && len(args) == 3:
 		return command.OK, nil // what has expired is not there, whether it was removed or not
-	case sub == "QUICKLIST-PACKED-THRESHOLD" && len(args) == 3, sub == "DICT-RESIZING" && len(args) == 3:
-		return command.OK, nil // about structures that there are not here
+	case len(args) == 3 && (sub == "QUICKLIST-PACKED-THRESHOLD" || sub == "DICT-RESIZING" || sub == "PAUSE-CRON"):
+		return command.OK, nil // about what there is not here
 	}
 	return command.Reply{}, command.Errorf("ERR", "unknown subcommand or wrong number of arguments for '"+string(cut(args[1], maxQuoted))+"'. Try DEBUG HELP.")
 }
@@ -62,6 +62,7 @@ func debugHelp() command.Reply {
 		"LOADAOF", "    As RELOAD.",
 		"LOG <message>", "    Write to the node's log.",
 		"OBJECT <key>", "    Show how a value is kept.",
+		"PAUSE-CRON <0|1>", "    Accepted; there is no such thing here.",
 		"PROTOCOL <type>", "    Answer a value of a type of the protocol: string, integer, double, null, array, set, map, attrib, bignum, verbatim, true, false.",
 		"QUICKLIST-PACKED-THRESHOLD <size>", "    Accepted; there is no such thing here.",
 		"RELOAD [<option> ...]", "    Make all keys anew from what DUMP gives of them.",

@@ -96,7 +96,7 @@ func flushed(t *testing.T, m *member) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		for t.Context().Err() == nil && gauges(t.Context(), m)["parlor_compaction_running"] > 0 {
+		for t.Context().Err() == nil && gauges(t.Context(), m)["parlor_table_compaction_running"] > 0 {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}()
@@ -300,7 +300,7 @@ func (h *huge) use(t *testing.T, d time.Duration) {
 	}
 	clients.Wait()
 	doing := "alone"
-	if v := gauges(t.Context(), h.m); v["parlor_compaction_running"] > 0 {
+	if v := gauges(t.Context(), h.m); v["parlor_table_compaction_running"] > 0 {
 		doing = "beside a compaction"
 	}
 	for _, what := range []string{"GET", "SET"} {
@@ -518,7 +518,7 @@ func waitCheckpoint(t *testing.T, m *member) {
 	deadline := time.Now().Add(5 * time.Minute)
 	for quiet := 0; quiet < 3; {
 		v := gauges(t.Context(), m)
-		if v["parlor_overlay_bytes"] < 1<<16 && v["parlor_checkpoint_running"] == 0 && v["parlor_compaction_running"] == 0 && len(v) > 0 {
+		if v["parlor_overlay_bytes"] < 1<<16 && v["parlor_checkpoint_running"] == 0 && v["parlor_table_compaction_running"] == 0 && len(v) > 0 {
 			quiet++
 		} else {
 			quiet = 0

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,6 +29,7 @@ type crashed struct {
 
 // doomed is a member whose folders are copied at each point.
 type doomed struct {
+	mu sync.Mutex // garbage is collected beside everything else
 	*member
 	store  *LogStore
 	logDir string
@@ -54,9 +56,9 @@ func newDoomed(t *testing.T) *doomed {
 	t.Helper()
 	d := &doomed{logDir: memory(t)}
 	d.member = &member{t: t, dir: memory(t), id: bob, table: testTable(), results: map[string]command.Result{}, crash: d.hit}
+	d.store = quietLog(t, d.logDir) // before the table, whose goroutines come by d.hit
 	d.start()
 	t.Cleanup(d.stop)
-	d.store = quietLog(t, d.logDir)
 	return d
 }
 
@@ -73,9 +75,8 @@ func quietLog(t *testing.T, dir string) *LogStore {
 
 // hit copies what is on disk now.
 func (d *doomed) hit(point string) {
-	if d.store == nil {
-		return
-	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	last, err := d.store.LastIndex()
 	if err != nil {
 		d.t.Fatal(err)

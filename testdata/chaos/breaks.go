@@ -21,6 +21,6 @@ var breaks = map[string]patch{
 		"limit := passed / slewShare", "limit := off.Abs()"},
 	"watch": {"WATCH watches nothing", "raftfsm/apply.go",
 		"if x.tx.Revision(watches[i].Key) != watches[i].Revision {", "if false {"},
-	"capacity": {"a transfer does not look whether the agent has room", "core/chat_commands.go",
-		"if t.agent != nil && t.agent.Chats >= t.agent.MaxChats {", "if false {"},
+	"capacity": {"a transfer does not look whether the agent has room", "core/chat_transfer.go",
+		"case !a.eligible():", "case false:"},
 }

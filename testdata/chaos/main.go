@@ -31,7 +31,7 @@ type options struct {
 	calm, steps bool
 	source, net string
 	disks, only string
-	broken      string
+	broken, log string
 }
 
 func main() {
@@ -42,6 +42,7 @@ func main() {
 	flag.StringVar(&o.net, "net", "auto", "hosts: each node has a network of its own (root); proxy: all are on loopback with proxies between them; auto: either by the seed, where hosts are possible")
 	flag.StringVar(&o.disks, "disks", "auto", "own: each node has a disk of its own, which fails in many ways (root, FUSE); plain: none has; auto: where it is possible")
 	flag.StringVar(&o.broken, "break", "", "build a program without the cure of a known fault: a violation must be found (breaks.go has the names)")
+	flag.StringVar(&o.log, "log", "auto", "short: the program keeps little log and writes checkpoints all the time; whole: as it is; auto: either by the seed")
 	flag.StringVar(&o.only, "only", "", "the faults to let happen, with commas between; default: all")
 	flag.Float64Var(&minutes, "minutes", 5, "how long; the round that runs then is finished")
 	flag.DurationVar(&o.round, "round", time.Minute, "how long faults happen before everything is mended and checked")
@@ -74,7 +75,8 @@ func run(o options) (err error) {
 	}
 	if o.binary == "" {
 		fmt.Println("building the program; the first time takes minutes")
-		if o.binary, err = build(o.source, o.out, o.broken); err != nil {
+		short := o.log == "short" || o.log == "auto" && o.seed/2%2 == 0
+		if o.binary, err = (recipe{o.source, o.out, short, o.broken}).build(); err != nil {
 			return err
 		}
 		o.steps = true
@@ -149,6 +151,11 @@ func (o *options) check() error {
 	default:
 		return fmt.Errorf("-disks is auto, own or plain, not %q", o.disks)
 	}
+	switch o.log {
+	case "auto", "short", "whole":
+	default:
+		return fmt.Errorf("-log is auto, short or whole, not %q", o.log)
+	}
 	return checkKinds(o.only)
 }
 
@@ -202,10 +209,14 @@ func (b *battery) round(ctx context.Context, n uint64) error {
 	stop()
 	wg.Wait()
 	b.seconds += int(b.options.round.Seconds())
-	b.timeline.sayf("round %d: mended; checking", n)
-	if trouble == nil {
-		trouble = b.group.whole(forWhole)
+	if trouble != nil { // nobody could read what there is in the end
+		for _, p := range players {
+			trouble = errors.Join(trouble, p.history.write(dir, p.name()))
+		}
+		return trouble
 	}
+	b.timeline.sayf("round %d: mended; checking", n)
+	trouble = b.group.whole(forWhole)
 	select {
 	case err := <-b.group.surprise:
 		trouble = errors.Join(trouble, err)

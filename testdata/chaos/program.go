@@ -18,13 +18,17 @@ const clockEnv = "PARLOR_CHAOS_CLOCK"
 // patch is a place in the sources that is built otherwise.
 type patch struct{ why, file, was, is string }
 
-// patches are what is built otherwise than from the sources as they are, so
-// that in a minute there happens what else takes days. The sources themselves
-// know nothing of it. A patch that does not fit any more is an error.
+// patches are what is built otherwise than from the sources as they are. The
+// sources themselves know nothing of it. A patch that does not fit any more is
+// an error.
 var patches = []patch{
 	{"the wall clock can be set, the monotonic clock not: as with a machine's", "$GOROOT/src/time/time.go",
 		"func Now() Time {\n\tsec, nsec, mono := runtimeNow()",
 		"func Now() Time {\n\tsec, nsec, mono := steppedNow()"},
+}
+
+// shortLog are patches by which there happens in a minute what else takes days.
+var shortLog = []patch{
 	{"so little log is kept that whoever was away for seconds is sent a snapshot", "node/config.go",
 		"orDefault(&l.LogBytes, ", "orDefault(&l.LogEntries, 100); orDefault(&l.LogBytes, "},
 	{"checkpoints come all the time", "node/config.go",
@@ -91,10 +95,17 @@ func followClock(file string) bool {
 `,
 }
 
-// build makes the program from the sources in the folder source, with patches
-// and perhaps broken on purpose, as dir/parlor.
-func build(source, dir, broken string) (string, error) {
-	list, err := overlay(source, dir, broken)
+// recipe says how the program is to be built.
+type recipe struct {
+	source, dir string // folders: of the sources, for what is made
+	short       bool   // with shortLog
+	broken      string // on purpose, see breaks
+}
+
+// build makes the program as dir/parlor.
+func (r recipe) build() (string, error) {
+	source, dir := r.source, r.dir
+	list, err := r.overlay()
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +120,8 @@ func build(source, dir, broken string) (string, error) {
 
 // overlay writes the patched files and the additions to dir, with the list of
 // them that go build reads.
-func overlay(source, dir, broken string) (list string, err error) {
+func (r recipe) overlay() (list string, err error) {
+	source, dir, broken := r.source, r.dir, r.broken
 	if source, err = filepath.Abs(source); err != nil {
 		return "", err
 	}
@@ -135,6 +147,9 @@ func overlay(source, dir, broken string) (list string, err error) {
 		contents[path(file)] = content
 	}
 	all := slices.Clone(patches)
+	if r.short {
+		all = append(all, shortLog...)
+	}
 	if broken != "" && broken != lyingDisks {
 		b, ok := breaks[broken]
 		if !ok {

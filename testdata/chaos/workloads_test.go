@@ -106,7 +106,7 @@ func TestMortalsAreChecked(t *testing.T) {
 // them shows when the battery runs: the first time it takes minutes.
 func TestPatchesFit(t *testing.T) {
 	for name := range breaks {
-		if _, err := overlay("../..", t.TempDir(), name); err != nil {
+		if _, err := (recipe{"../..", t.TempDir(), true, name}).overlay(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -6,6 +6,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -158,7 +159,8 @@ func (d *Disk) Off() error {
 		from = d.rng.IntN(from + 1)
 	}
 	for i := len(d.done) - 1; i >= from; i-- {
-		if err := d.done[i].undo(); err != nil {
+		// A folder that was removed does not come back, nor what was in it.
+		if err := d.done[i].undo(); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("undoing what was not synced: %w", err)
 		}
 		d.undone++

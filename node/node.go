@@ -61,7 +61,8 @@ type Node struct {
 	readTime     *readTime
 	quarantined  ward
 	peers        peerFigures
-	tight        time.Time               // when there was too little room, for watchingRoom
+	looking      sync.Mutex              // at the room: watchRoom
+	tight        time.Time               // when there was too little room; guarded by looking
 	alarms       atomic.Pointer[[]Alarm] // of all members; nil or empty: none
 	inQuarantine wards                   // other members, while this one leads
 	undecided    time.Time               // since when comparing has found no majority

@@ -154,6 +154,8 @@ func (n *Node) watchingRoom(ctx context.Context) {
 // watchRoom has the leader raise this member's alarm or end it, if that is to
 // be done.
 func (n *Node) watchRoom(ctx context.Context) {
+	n.looking.Lock()
+	defer n.looking.Unlock()
 	raised := n.field(alarmsKey, n.id.NodeID) != nil
 	u := n.usage(raised)
 	reason := n.opt.Limits.judge(u, raised)

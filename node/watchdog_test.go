@@ -46,7 +46,7 @@ func TestTheWatchdogLeavesAWorkingDiskAlone(t *testing.T) {
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
-		l.guard(ctx, 10*time.Millisecond, func(err error) { t.Errorf("ended: %v", err) })
+		l.guard(ctx, time.Second, func(err error) { t.Errorf("ended: %v", err) })
 	}()
 	for i := uint64(1); i <= 20_000; i++ {
 		if err := l.StoreLog(&raft.Log{Index: i, Term: 1, Data: []byte("0123456789")}); err != nil {

@@ -69,6 +69,10 @@ func (n *parlorNode) start(dir string) error {
 // compareSingle prints a table of both servers. In each round one load after
 // the other runs on both, one right after the other.
 func compareSingle(binary string, rounds, requests int) error {
+	binary, err := filepath.Abs(binary) // the servers run in folders of their own
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "parlor-compare-")
 	if err != nil {
 		return err

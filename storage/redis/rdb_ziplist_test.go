@@ -65,7 +65,11 @@ func TestZipLists(t *testing.T) {
 	element := func(i int) string {
 		switch r.IntN(4) {
 		case 0:
-			return strconv.FormatInt(r.Int64()>>r.IntN(63)-r.Int64()>>r.IntN(63), 10)
+			n := r.Int64() >> r.IntN(63)
+			if r.IntN(2) == 0 {
+				n = -n
+			}
+			return strconv.FormatInt(n, 10)
 		case 1:
 			return strconv.Itoa(i)
 		case 2:

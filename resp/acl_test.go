@@ -87,7 +87,7 @@ func TestDisabledUsersAreCutOff(t *testing.T) {
 	}
 	admin.want("+OK", "ACL", "SETUSER", "bob", "clearselectors")
 	bobs[1].wantClosed()
-	admin.want(":0", "PUBLISH", "c", "hello")
+	waitFor(t, "nobody to listen", func() bool { return admin.do("PUBLISH", "c", "hello") == ":0" })
 	admin.want(":1", "RPUSH", "q", "for somebody else")
 	admin.want(":1", "LLEN", "q")
 	admin.want("+OK", "ACL", "SETUSER", "bob", "off")

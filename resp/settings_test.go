@@ -120,6 +120,7 @@ func TestOutputLimitsOfNormalClients(t *testing.T) {
 			admin.want("+OK", "SET", "k", strings.Repeat("v", 1<<20))
 			admin.want("+OK", "CONFIG", "SET", "client-output-buffer-limit", limit)
 			c := dial(t, srv.Addr())
+			c.want("+PONG", "PING") // it is there, and counted
 			c.write(strings.Repeat(frame("GET", "k"), 40))
 			waitFor(t, "the client to go", func() bool { return srv.Stats().Clients.Load() == 1 })
 			admin.want(fmt.Sprintf("%q", strings.Repeat("v", 1<<20)), "GET", "k")

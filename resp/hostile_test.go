@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -200,6 +201,42 @@ func TestDepartedClientsLeaveNothing(t *testing.T) {
 		return len(srv.clients()) == 0 && srv.Stats().Clients.Load() == 0 && len(srv.hub.byKey) == 0
 	})
 	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 })
+}
+
+// Clients that come while the server closes are ended like all others: Close
+// returns when nobody is left.
+func TestClientsThatComeWhileTheServerClosesAreEnded(t *testing.T) {
+	for range 20 {
+		srv, err := New(Config{Addr: "127.0.0.1:0"}, newFakeStore(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve() }()
+		var crowd sync.WaitGroup
+		for range 4 {
+			crowd.Go(func() {
+				for {
+					conn, err := net.Dial("tcp", srv.Addr().String())
+					if err != nil {
+						return
+					}
+					defer conn.Close()
+				}
+			})
+		}
+		waitFor(t, "a client to come in", func() bool { return srv.Stats().Clients.Load() > 0 })
+		if err := srv.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := srv.Stats().Clients.Load(); n != 0 {
+			t.Fatalf("%d clients are left after Close", n)
+		}
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+		crowd.Wait()
+	}
 }
 
 // A command that panics costs its client the connection and nobody else

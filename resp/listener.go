@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type guardListener struct {
 	net.Listener
 	server   *Server
 	refusals chan struct{} // a slot for each client that is being refused
+	closed   sync.Once     // nobody comes in any more
 }
 
 func newGuardListener(ln net.Listener, server *Server) *guardListener {
@@ -41,6 +43,7 @@ func (l *guardListener) Accept() (net.Conn, error) {
 		switch {
 		case err == nil:
 		case errors.Is(err, net.ErrClosed) || l.server.stopping():
+			l.closed.Do(l.server.conns.Done)
 			<-l.server.drained
 			return nil, net.ErrClosed
 		default:

@@ -49,7 +49,7 @@ type Server struct {
 	ctx      context.Context // of requests; ends when Close has waited enough
 	cancel   context.CancelFunc
 	requests patience
-	conns    sync.WaitGroup // goroutines that serve clients
+	conns    sync.WaitGroup // goroutines that let clients in and serve them
 	drained  chan struct{}  // closed when they have ended
 
 	mu       sync.Mutex
@@ -117,6 +117,7 @@ func (s *Server) CommandStats() []CommandStats { return s.catalog.stats() }
 
 // Serve serves clients until Close is called, then returns nil.
 func (s *Server) Serve() error {
+	s.conns.Add(1) // until nobody else can come in
 	err := redcon.Serve(newGuardListener(s.listener, s), s.handle, s.welcome, s.goodbye)
 	if err != nil && !s.stopping() {
 		return fmt.Errorf("serving RESP clients: %w", err)

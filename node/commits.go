@@ -23,6 +23,8 @@ type raftTransport struct {
 	serves func() error                 // this member may stand for election
 	meet   func(id raft.ServerID) error // this member and another one know each other for what they are
 
+	standing standing
+
 	beats  sync.RWMutex // held by who handles a heartbeat
 	closed bool
 
@@ -56,13 +58,17 @@ func newRaftTransport(serves func() error, meet func(raft.ServerID) error, t tra
 
 // AppendEntries is part of raft.Transport.
 func (t *raftTransport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if args.PrevLogEntry == 0 && len(args.Entries) == 0 { // a heartbeat
-		return t.transport.AppendEntries(id, target, args, resp)
+	heartbeat := args.PrevLogEntry == 0 && len(args.Entries) == 0
+	if !heartbeat {
+		t.sending(id, target, args)
 	}
-	t.sending(id, target, args)
+	sent := t.standing.now()
 	err := t.transport.AppendEntries(id, target, args, resp)
 	if err == nil && resp.Success && resp.Term == args.Term {
-		t.taken(id, args)
+		t.standing.take(id, args.Term, sent)
+		if !heartbeat {
+			t.taken(id, args)
+		}
 	}
 	return err
 }

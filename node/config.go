@@ -77,6 +77,8 @@ type Options struct {
 
 	wall func() time.Time       // this machine's clock, for certificates; tests have others
 	disk func(path string) Disk // the file system of a file; tests have others
+
+	wire func(transport) transport // around raft's network; nil: nothing, tests lose and delay there
 }
 
 // Limits bound what waits and what is kept. Zero values take the defaults.

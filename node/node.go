@@ -272,14 +272,18 @@ func (n *Node) start(context.Context) error {
 // openPort prepares the cluster port and what is served there.
 func (n *Node) openPort(ln net.Listener) {
 	n.streams = newRaftStreams(n.guard, n.id.Cluster)
-	n.trans = newRaftTransport(n.serves, n.meetForVote, raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	var wire transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: n.book,
 		Logger:                newRaftLog(n.log, "raft-net"),
 		Stream:                n.streams,
 		MaxPool:               3,
 		MaxRPCsInFlight:       1, // pipelining has an open deadlock and gains nothing with batches
 		Timeout:               10 * time.Second,
-	}))
+	})
+	if n.opt.wire != nil {
+		wire = n.opt.wire(wire)
+	}
+	n.trans = newRaftTransport(n.serves, n.meetForVote, wire)
 	answers := &callServer{ctx: n.ctx, removed: n.isRemoved, methods: map[string]handler{
 		callReadIndex: n.answerReadIndex,
 		callReadPoint: n.answerReadPoint,

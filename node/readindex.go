@@ -129,9 +129,10 @@ func (n *Node) leaderReadIndex() (uint64, error) {
 	if term == 0 {
 		return 0, errNotLeader
 	}
+	asked := n.trans.standing.now()
 	index := max(n.raft.CommitIndex(), n.lead.barrier.Load())
 	if !n.onlyVoter() {
-		if err := n.await(n.raft.VerifyLeader()); err != nil {
+		if err := n.confirmLead(term, asked); err != nil {
 			return 0, err
 		}
 	}

@@ -165,10 +165,13 @@ func (m *machine) parlor(args ...string) ([]byte, error) {
 	return out, nil
 }
 
+// start runs a node, if it does not run. A machine whose node is being replaced
+// has an empty folder meanwhile: a node that is started there would be a group
+// of its own.
 func (g *group) start(m *machine) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.cmd != nil || m.held {
+	if m.cmd != nil || m.held || m.isNobody() {
 		return nil
 	}
 	line := append(m.net.enter(m.index), m.binary, "serve", "--data-dir", m.dir, "--name", m.name, "--rate-limits=false",

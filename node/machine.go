@@ -20,6 +20,7 @@ type machine struct {
 	fsm       *raftfsm.FSM
 	snapshots raft.SnapshotStore
 	files     *wal.WAL
+	logFiles  *raftfsm.LogFiles // that it is in
 	wal       *watchedLog
 	logs      raft.LogStore
 	stable    raft.StableStore
@@ -73,7 +74,12 @@ func (m *machine) openLog(n *Node) error {
 	if err = raftfsm.MendLog(dir); err != nil {
 		return err
 	}
-	if m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log")), wal.WithSegmentSize(n.opt.Limits.segmentBytes)); err != nil {
+	if m.logFiles, err = raftfsm.NewLogFiles(dir, n.opt.Limits.segmentBytes); err != nil {
+		return err
+	}
+	m.files, err = wal.Open(dir, wal.WithLogger(newRaftLog(n.log, "raft-log")),
+		wal.WithSegmentSize(n.opt.Limits.segmentBytes), wal.WithSegmentFiler(m.logFiles.Segments()))
+	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
 	m.stable = m.files
@@ -96,6 +102,9 @@ func (m *machine) close() error {
 	var errs []error
 	if m.files != nil {
 		errs = append(errs, m.files.Close())
+	}
+	if m.logFiles != nil {
+		errs = append(errs, m.logFiles.Close())
 	}
 	if m.db != nil {
 		errs = append(errs, m.db.Close())

@@ -122,7 +122,7 @@ func (n *Node) usage(raised bool) usage {
 // logComing is by how much the log may grow before its beginning is cut off.
 func (n *Node) logComing() uint64 {
 	l := n.opt.Limits
-	most := uint64(l.LogBytes + l.OverlayBytes + int64(l.segmentBytes))
+	most := uint64(l.LogBytes + l.OverlayBytes + 2*int64(l.segmentBytes)) // one is being filled, one is spare
 	size := uint64(0)
 	entries, err := os.ReadDir(filepath.Join(n.opt.Dir, logFolder))
 	if err != nil {

@@ -65,12 +65,24 @@ func newDoomed(t *testing.T) *doomed {
 // quietLog opens a log as the product uses it.
 func quietLog(t *testing.T, dir string) *LogStore {
 	t.Helper()
-	w, err := wal.Open(dir, wal.WithLogger(hclog.NewNullLogger()), wal.WithSegmentSize(256<<10))
+	w := openWAL(t, dir, 256<<10)
+	t.Cleanup(func() { _ = w.Close() })
+	return NewLogStore(w, func(err error) { t.Errorf("fatal: %v", err) })
+}
+
+// openWAL opens a log in files of a size.
+func openWAL(t *testing.T, dir string, size int) *wal.WAL {
+	t.Helper()
+	files, err := NewLogFiles(dir, size)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.Close() })
-	return NewLogStore(w, func(err error) { t.Errorf("fatal: %v", err) })
+	t.Cleanup(func() { _ = files.Close() })
+	w, err := wal.Open(dir, wal.WithLogger(hclog.NewNullLogger()), wal.WithSegmentSize(size), wal.WithSegmentFiler(files.Segments()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 // hit copies what is on disk now.
@@ -275,10 +287,7 @@ func (c crashed) comeBack(t *testing.T, want map[uint64]storage.State, crash fun
 	}
 	m.start()
 	defer m.stop()
-	w, err := wal.Open(c.log, wal.WithLogger(hclog.NewNullLogger()), wal.WithSegmentSize(256<<10))
-	if err != nil {
-		t.Fatalf("%s: %v", c.point, err)
-	}
+	w := openWAL(t, c.log, 256<<10)
 	defer w.Close()
 	d.store = NewLogStore(w, func(err error) { t.Fatalf("%s: fatal: %v", c.point, err) })
 	hit := crash

@@ -1,0 +1,236 @@
+package raftfsm
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	walfs "github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// LogFiles is what the log is in: files of a fixed size, which are filled one
+// after the other. An append is on disk when its file was synced, so how long
+// that takes is how long a write takes.
+//
+// A file that the file system has only promised room for costs more than the
+// bytes that are appended: each sync has to write down, too, that another piece
+// of it is in use now, on most file systems through a journal of their own.
+// So a file of zeros is written in good time, slowly, and becomes the next one
+// of the log; what is appended then replaces bytes that are there, and the sync
+// writes these and nothing else. Where there is no such file yet, or no room
+// for one, the log goes on in a file as raft-wal makes it.
+type LogFiles struct {
+	walfs.FS
+	dir  string
+	size int64 // of a file
+
+	mu      sync.Mutex
+	ready   bool // there is a spare file
+	making  bool
+	once    sync.Once
+	closing chan struct{} // closed by Close
+	maker   sync.WaitGroup
+}
+
+const (
+	spareFile    = "spare"     // zeros, all on disk
+	spareNewFile = "spare.new" // on its way there
+	// spareStep is how much of a spare file is written at a time; between two
+	// steps the disk is left to others for spareRest times as long.
+	spareStep = 1 << 20
+	spareRest = 4
+	// spareShare: the spare file is begun when a file of the log is full by this
+	// part of it.
+	spareShare = 16
+)
+
+// NewLogFiles is for the log in a folder, which must exist, in files of size
+// bytes. It must be closed after the log.
+func NewLogFiles(dir string, size int) (*LogFiles, error) {
+	l := &LogFiles{dir: dir, size: int64(size), closing: make(chan struct{})}
+	if err := removeIfThere(filepath.Join(dir, spareNewFile)); err != nil {
+		return nil, fmt.Errorf("preparing the log's files: %w", err)
+	}
+	spare := filepath.Join(dir, spareFile)
+	info, err := os.Stat(spare)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return l, nil
+	case err == nil && info.Size() == l.size:
+		l.ready = true
+		return l, nil
+	}
+	if err = errors.Join(err, removeIfThere(spare)); err != nil {
+		return nil, fmt.Errorf("preparing the log's files: %w", err)
+	}
+	return l, nil
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Segments is what raft-wal is given to open the log with.
+func (l *LogFiles) Segments() types.SegmentFiler { return segment.NewFiler(l.dir, l) }
+
+// Close waits until nothing is written any more.
+func (l *LogFiles) Close() error {
+	l.once.Do(func() { close(l.closing) })
+	l.maker.Wait()
+	return nil
+}
+
+// Create implements types.VFS.
+func (l *LogFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	if f, err := l.takeSpare(name, size); f != nil || err != nil {
+		return f, err
+	}
+	f, err := l.FS.Create(dir, name, size)
+	if made, ok := f.(*walfs.File); ok && err == nil {
+		return &logFile{File: &made.File, all: l, unnamed: true}, nil
+	}
+	return f, err
+}
+
+// takeSpare gives the spare file a name; nil: there is none.
+func (l *LogFiles) takeSpare(name string, size uint64) (types.WritableFile, error) {
+	l.mu.Lock()
+	ready := l.ready && int64(size) == l.size
+	l.ready = l.ready && !ready
+	l.mu.Unlock()
+	if !ready {
+		return nil, nil
+	}
+	path := filepath.Join(l.dir, name)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("a file of the log is there already: %w", errors.Join(err, fs.ErrExist))
+	}
+	if err := os.Rename(filepath.Join(l.dir, spareFile), path); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &logFile{File: f, all: l, unnamed: true}, nil
+}
+
+// OpenWriter implements types.VFS.
+func (l *LogFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &logFile{File: f, all: l}, nil
+}
+
+// logFile is a file that is appended to.
+type logFile struct {
+	*os.File
+	all     *LogFiles
+	unnamed bool // its name is not on disk yet
+	asked   bool // for a spare file
+}
+
+// WriteAt implements io.WriterAt.
+func (f *logFile) WriteAt(p []byte, at int64) (int, error) {
+	n, err := f.File.WriteAt(p, at)
+	if !f.asked && at+int64(n) >= f.all.size/spareShare {
+		f.asked = true
+		f.all.prepare()
+	}
+	return n, err
+}
+
+// Sync implements types.WritableFile. The first one puts the file's name on
+// disk too: until then nobody was told that anything is in it.
+func (f *logFile) Sync() error {
+	if !f.unnamed {
+		return syncData(f.File)
+	}
+	if err := f.File.Sync(); err != nil {
+		return err
+	}
+	if err := syncFolder(f.all.dir); err != nil {
+		return err
+	}
+	f.unnamed = false
+	return nil
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// prepare has a spare file made, if there is none.
+func (l *LogFiles) prepare() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ready || l.making {
+		return
+	}
+	l.making = true
+	l.maker.Go(func() {
+		err := l.makeSpare()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.making, l.ready = false, err == nil
+	})
+}
+
+// makeSpare writes a file of zeros. If that fails there is none: the disk may
+// be full, and the log has more right to what is left.
+func (l *LogFiles) makeSpare() (err error) {
+	tmp := filepath.Join(l.dir, spareNewFile)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), removeIfThere(tmp))
+		}
+	}()
+	zeros := make([]byte, spareStep)
+	for left := l.size; left > 0; {
+		began := time.Now()
+		n, err := f.Write(zeros[:min(left, spareStep)])
+		if err == nil {
+			err = syncData(f)
+		}
+		if err != nil {
+			return err
+		}
+		left -= int64(n)
+		select {
+		case <-time.After(spareRest * time.Since(began)):
+		case <-l.closing:
+			return errors.New("the log was closed")
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(l.dir, spareFile))
+}
+
+var (
+	_ types.VFS          = (*LogFiles)(nil)
+	_ types.WritableFile = (*logFile)(nil)
+)

@@ -33,8 +33,15 @@ func (n *Node) checkpointing(ctx context.Context) {
 	}
 }
 
+// checkpointDue: none is while the leader's table is on its way, as long as
+// there is room in memory, or that would be older than this member's own when
+// it is here.
 func (n *Node) checkpointDue() bool {
-	if n.db.OverlayBytes() >= n.opt.Limits.OverlayBytes {
+	bytes := n.db.OverlayBytes()
+	if n.receiving.Load() && bytes < n.opt.Limits.OverlayHard {
+		return false
+	}
+	if bytes >= n.opt.Limits.OverlayBytes {
 		return true
 	}
 	on, _ := n.db.Checkpointed()

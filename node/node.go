@@ -68,6 +68,7 @@ type Node struct {
 	undecided    time.Time               // since when comparing has found no majority
 	scrub        scrubber
 	reseeding    sync.Mutex
+	receiving    atomic.Bool  // the leader's table is on its way to this member
 	levelSeen    atomic.Int64 // the feature level that is, or is about to be, in the data folder
 	keeping      sync.Mutex   // guards kept
 	kept         Identity     // as it is in the data folder

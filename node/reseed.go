@@ -56,15 +56,13 @@ func (n *Node) Reseed(ctx context.Context) (Reseeded, error) {
 	case n.id.NodeID:
 		return Reseeded{}, fail(CodeInvalid, "this node leads the group, so its state is the one that the others get: hand the leadership over first, with `parlor cluster transfer-leader`")
 	}
-	in, err := n.fetchTable(ctx, leader, n.book.find(leader))
+	n.receiving.Store(true)
+	defer n.receiving.Store(false)
+	done, err := n.takeTable(ctx, leader)
+	for errors.Is(err, raftfsm.ErrSeedOld) && ctx.Err() == nil {
+		done, err = n.takeTable(ctx, leader)
+	}
 	if err != nil {
-		return Reseeded{}, err
-	}
-	done := Reseeded{From: leader, Index: in.State().Index, Bytes: in.Size()}
-	if err := n.WaitApplied(ctx, done.Index); err != nil {
-		return Reseeded{}, errors.Join(fmt.Errorf("waiting for this node's log to come to entry %d: %w", done.Index, err), in.Discard())
-	}
-	if err := n.fsm.Reseed(in, n.logs, func() error { return n.snapshot(ctx) }); err != nil {
 		return Reseeded{}, err
 	}
 	n.log.Info("this node has been given the group's state", "from", leader, "index", done.Index, "bytes", done.Bytes)
@@ -72,6 +70,19 @@ func (n *Node) Reseed(ctx context.Context) (Reseeded, error) {
 		return Reseeded{}, err
 	}
 	return done, n.release()
+}
+
+// takeTable puts the leader's table in the place of this member's.
+func (n *Node) takeTable(ctx context.Context, leader string) (Reseeded, error) {
+	in, err := n.fetchTable(ctx, leader, n.book.find(leader))
+	if err != nil {
+		return Reseeded{}, err
+	}
+	if err := n.WaitApplied(ctx, in.State().Index); err != nil {
+		return Reseeded{}, errors.Join(fmt.Errorf("waiting for this node's log to come to entry %d: %w", in.State().Index, err), in.Discard())
+	}
+	done := Reseeded{From: leader, Index: in.State().Index, Bytes: in.Size()}
+	return done, n.fsm.Reseed(in, n.logs, func() error { return n.snapshot(ctx) })
 }
 
 // snapshot has raft take one. raft does so only after it has handed an entry

@@ -64,3 +64,31 @@ func TestNobodyReadsThePastWhileAMemberIsReseeded(t *testing.T) {
 	close(over)
 	readers.Wait()
 }
+
+// A member that writes checkpoints all the time is reseeded while it is written
+// to: what it is sent is not too old when it is here.
+func TestAMemberThatWritesCheckpointsIsReseeded(t *testing.T) {
+	t.Parallel()
+	g := form(t, 3, func(o *Options) {
+		o.Limits.CheckpointEvery, o.Timing.Housekeep = 1, time.Millisecond
+	})
+	leader, m := g.members[g.leader()], g.members[g.follower()]
+	over := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				_, _ = try(t.Context(), leader, "INCR", "n")
+			}
+		}
+	})
+	for range 5 {
+		g.reseed(m)
+	}
+	close(over)
+	writer.Wait()
+	g.converge()
+}

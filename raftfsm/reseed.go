@@ -9,6 +9,10 @@ import (
 	"github.com/parlorchat/parlor/storage"
 )
 
+// ErrSeedOld: the table that was received is older than this member's own
+// checkpoint, which it has written meanwhile. A newer one may be received.
+var ErrSeedOld = errors.New("the table that was sent is too old")
+
 // reseed is a table from another member that is to replace this one's.
 type reseed struct {
 	in   *storage.Incoming
@@ -49,7 +53,7 @@ func (f *FSM) replaceTable(r *reseed) error {
 	state, meta := r.in.State(), r.in.Meta()
 	switch {
 	case meta.Index < at.Index || state.Index < own.Index:
-		err = fmt.Errorf("the table that was sent is of entry %d, this member has a checkpoint of entry %d", meta.Index, at.Index)
+		err = fmt.Errorf("%w: it is of entry %d, this member has a checkpoint of entry %d", ErrSeedOld, meta.Index, at.Index)
 	case state.Index > until:
 		err = fmt.Errorf("the table that was sent is of entry %d, this member is at entry %d only", state.Index, until)
 	case first > meta.Index+1:

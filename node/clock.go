@@ -67,9 +67,13 @@ func (c *leaderClock) await(ctx context.Context, term uint64) error {
 	}
 }
 
+// now is 0 as long as this member has not led.
 func (c *leaderClock) now() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.base.IsZero() {
+		return 0
+	}
 	up := c.uptime()
 	passed := up - c.at
 	t := c.base.Add(passed)

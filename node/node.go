@@ -49,8 +49,8 @@ type Node struct {
 	effects    *effects
 	broadcasts *broadcasts
 
-	reads       readIndexer // for readers on this member
-	leaderRound readIndexer // for followers, while this member leads
+	reads       *readIndexer // for readers on this member
+	leaderRound *readIndexer // for followers, while this member leads
 
 	complaints   *recentTexts
 	accepting    atomic.Bool  // the batcher takes what followers send
@@ -181,8 +181,7 @@ func prepare(opts Options, id Identity) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.clock = newLeaderClock(n.log, opts.wall)
 	n.routes = newRoutes(n.metrics.leaderChanges.Inc)
-	n.reads.round = n.readRound
-	n.leaderRound.round = n.leaderReadIndex
+	n.reads, n.leaderRound = newReadIndexer(n.readRound), newReadIndexer(n.leaderReadIndex)
 	creds, err := loadCredentials(opts.Dir)
 	if err != nil {
 		return nil, err
@@ -248,6 +247,8 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.carry(n.ctx) })
 	n.background(func() { n.expiring(n.ctx) })
 	n.background(func() { n.hearing(n.ctx) })
+	n.background(func() { n.reads.serve(n.ctx) })
+	n.background(func() { n.leaderRound.serve(n.ctx) })
 	n.background(func() { n.checkpointing(n.ctx) })
 	n.background(func() { n.attending(n.ctx) })
 	n.background(func() { n.beating(n.ctx) })
@@ -508,9 +509,12 @@ func (n *Node) ReadIndex(ctx context.Context) error {
 		return err
 	}
 	n.metrics.readIndexes.Inc()
-	index, err := n.reads.index(ctx)
-	if err != nil {
-		return err
+	index, ok := n.soleReadIndex()
+	if !ok {
+		var err error
+		if index, err = n.reads.index(ctx); err != nil {
+			return err
+		}
 	}
 	return n.WaitApplied(ctx, index)
 }

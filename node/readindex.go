@@ -12,10 +12,11 @@ import (
 // who ask meanwhile share the next one.
 type readIndexer struct {
 	round func() (uint64, error)
+	wake  chan struct{} // capacity 1
 
-	mu      sync.Mutex
-	next    *readRound
-	running bool
+	mu     sync.Mutex
+	next   *readRound
+	closed bool
 }
 
 type readRound struct {
@@ -24,13 +25,21 @@ type readRound struct {
 	err   error
 }
 
+func newReadIndexer(round func() (uint64, error)) *readIndexer {
+	return &readIndexer{round: round, wake: make(chan struct{}, 1)}
+}
+
 func (ri *readIndexer) index(ctx context.Context) (uint64, error) {
 	ri.mu.Lock()
+	if ri.closed {
+		ri.mu.Unlock()
+		return 0, errUnconfirmed
+	}
 	if ri.next == nil {
 		ri.next = &readRound{done: make(chan struct{})}
-		if !ri.running {
-			ri.running = true
-			go ri.run()
+		select {
+		case ri.wake <- struct{}{}:
+		default:
 		}
 	}
 	r := ri.next
@@ -43,18 +52,35 @@ func (ri *readIndexer) index(ctx context.Context) (uint64, error) {
 	}
 }
 
-// run makes rounds while somebody asks.
-func (ri *readIndexer) run() {
+// serve makes rounds while somebody asks, until ctx ends. One goroutine does it
+// all: the stack that a round needs would have to grow in each new one.
+func (ri *readIndexer) serve(ctx context.Context) {
 	for {
-		ri.mu.Lock()
-		r := ri.next
-		ri.next = nil
-		ri.running = r != nil
-		ri.mu.Unlock()
-		if r == nil {
+		select {
+		case <-ri.wake:
+		case <-ctx.Done():
+			ri.close()
 			return
 		}
-		r.index, r.err = ri.round()
+		if r := ri.take(false); r != nil {
+			r.index, r.err = ri.round()
+			close(r.done)
+		}
+	}
+}
+
+// take begins the next round; nil: nobody asks.
+func (ri *readIndexer) take(last bool) *readRound {
+	ri.mu.Lock()
+	defer ri.mu.Unlock()
+	r := ri.next
+	ri.next, ri.closed = nil, last
+	return r
+}
+
+func (ri *readIndexer) close() {
+	if r := ri.take(true); r != nil {
+		r.err = errUnconfirmed
 		close(r.done)
 	}
 }
@@ -121,6 +147,21 @@ type readPoint struct {
 	Clock int64  `json:"clock"`
 }
 
+// soleReadIndex is the index as of now if this member is the only voter: no
+// other one can have committed anything, so nobody is asked.
+func (n *Node) soleReadIndex() (index uint64, ok bool) {
+	term := n.lead.term.Load()
+	if term == 0 {
+		return 0, false
+	}
+	index = max(n.raft.CommitIndex(), n.lead.barrier.Load())
+	if !n.onlyVoter() || n.lead.term.Load() != term || n.raft.CurrentTerm() != term {
+		return 0, false
+	}
+	n.readTime.hear(n.clock.now(), 0)
+	return index, true
+}
+
 // leaderReadIndex is the index as of now, if this member still leads after a
 // majority has said so. The index is taken first: whatever is committed later
 // the read need not see.
@@ -131,10 +172,8 @@ func (n *Node) leaderReadIndex() (uint64, error) {
 	}
 	asked := n.trans.standing.now()
 	index := max(n.raft.CommitIndex(), n.lead.barrier.Load())
-	if !n.onlyVoter() {
-		if err := n.confirmLead(term, asked); err != nil {
-			return 0, err
-		}
+	if err := n.confirmLead(term, asked); err != nil {
+		return 0, err
 	}
 	if n.lead.term.Load() != term || n.raft.CurrentTerm() != term {
 		return 0, errNotLeader

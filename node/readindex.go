@@ -147,18 +147,19 @@ type readPoint struct {
 	Clock int64  `json:"clock"`
 }
 
-// soleReadIndex is the index as of now if this member is the only voter: no
-// other one can have committed anything, so nobody is asked.
+// soleReadIndex is the index as of now if this member is the only one: no
+// other can have committed anything, so nobody is asked. All readers are here
+// then, and one time is enough for those of a millisecond.
 func (n *Node) soleReadIndex() (index uint64, ok bool) {
 	term := n.lead.term.Load()
 	if term == 0 {
 		return 0, false
 	}
 	index = max(n.raft.CommitIndex(), n.lead.barrier.Load())
-	if !n.onlyVoter() || n.lead.term.Load() != term || n.raft.CurrentTerm() != term {
+	if len(n.servers()) != 1 || n.lead.term.Load() != term || n.raft.CurrentTerm() != term {
 		return 0, false
 	}
-	n.readTime.hear(n.clock.now(), 0)
+	n.readTime.keepUp(n.clock.now)
 	return index, true
 }
 

@@ -20,6 +20,7 @@ type readTime struct {
 	offset atomic.Int64 // of the group's time from the time since origin, ms
 	last   atomic.Int64
 	heard  atomic.Bool
+	kept   atomic.Int64 // when keepUp last asked, ms since origin
 
 	mu      sync.Mutex
 	slept   func() time.Duration // that origin's clock stood still, so far: with the machine
@@ -85,6 +86,13 @@ func (t *readTime) hear(clock int64, ago time.Duration) {
 		}
 	}
 	t.heard.Store(true)
+}
+
+// keepUp is hear for a leader that has no followers, once in a millisecond.
+func (t *readTime) keepUp(clock func() int64) {
+	if now := t.elapsed() + 1; t.kept.Swap(now) != now {
+		t.hear(clock(), 0)
+	}
 }
 
 // known gives the group's time, if this member knows it: a few milliseconds

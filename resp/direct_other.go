@@ -10,3 +10,10 @@ type directWriter struct{}
 func newDirectWriter(net.Conn) *directWriter { return nil }
 
 func (*directWriter) write([]byte) int { return 0 }
+
+// directReader is known on Unix only.
+type directReader struct{}
+
+func newDirectReader(net.Conn) *directReader { return nil }
+
+func (*directReader) read([]byte) (int, error) { return 0, nil }

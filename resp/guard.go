@@ -36,6 +36,7 @@ type guardConn struct {
 	config *Config
 	live   *settings
 	stats  *Stats
+	in     *directReader // nil: Conn is not a bare socket
 	out    *outbox
 	opened time.Time
 	ended  chan struct{} // closed when the socket is
@@ -66,6 +67,7 @@ func newGuardConn(conn net.Conn, config *Config, live *settings, stats *Stats, w
 		config: config,
 		live:   live,
 		stats:  stats,
+		in:     newDirectReader(conn),
 		out:    newOutbox(conn, config.WriteTimeout, &stats.BytesOut, waiting),
 		opened: time.Now(),
 		ended:  make(chan struct{}),
@@ -181,7 +183,7 @@ func (g *guardConn) fill() error {
 		g.held.Store(int64(size))
 	}
 	if g.r == g.w && g.parser.missing() > 0 {
-		n, err := g.Conn.Read(g.parser.spare())
+		n, err := g.readSocket(g.parser.spare())
 		g.stats.BytesIn.Add(int64(n))
 		g.parser.filled(n)
 		return readResult(n, err)
@@ -202,7 +204,7 @@ func (g *guardConn) fillBuffer() error {
 	case g.w == 0 && len(g.buf) > minReadBuffer && g.lastRead < minReadBuffer:
 		g.buf = make([]byte, minReadBuffer)
 	}
-	n, err := g.Conn.Read(g.buf[g.w:])
+	n, err := g.readSocket(g.buf[g.w:])
 	g.stats.BytesIn.Add(int64(n))
 	g.w += n
 	g.lastRead = n
@@ -210,6 +212,13 @@ func (g *guardConn) fillBuffer() error {
 		g.buf = append(g.buf, make([]byte, len(g.buf))...)
 	}
 	return readResult(n, err)
+}
+
+func (g *guardConn) readSocket(b []byte) (int, error) {
+	if g.in == nil {
+		return g.Conn.Read(b)
+	}
+	return g.in.read(b)
 }
 
 // readResult passes an error on only when there are no bytes to look at first.

@@ -141,7 +141,7 @@ func (s *Server) readableChat(ctx context.Context, c *call, id string) (Chat, er
 
 // sendAgentMessage answers POST /v1/chats/{id}/messages.
 func (s *Server) sendAgentMessage(ctx *fasthttp.RequestCtx, c *call) error {
-	in, err := decodeMessage(ctx.PostBody())
+	in, err := decodeMessage[messageInput](ctx.PostBody())
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // decodeMessage reads the body of a message call.
-func decodeMessage(body []byte) (in messageInput, err error) {
+func decodeMessage[T messageInput | visitorMessage](body []byte) (in T, err error) {
 	if len(body) == 0 {
 		return in, problem(codeInvalidJSON, "the body is empty; it must be a JSON object", ProblemItem{"body", "is empty"})
 	}

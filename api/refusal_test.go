@@ -401,6 +401,19 @@ func TestIdempotency(t *testing.T) {
 	if sent != repeated {
 		t.Fatalf("after the end, the same message was sent as %+v", repeated)
 	}
+	_, next, _ := visitor.request("Vera")
+	visitor.do("POST", "/v1/visitor/messages", object{"client_id": "m1", "text": "hello", "chat": chat.ID}).ok(&repeated)
+	if sent != repeated {
+		t.Fatalf("while the next chat goes on, the same message was sent as %+v", repeated)
+	}
+	visitor.do("POST", "/v1/visitor/messages", object{"client_id": "m2", "text": "too late", "chat": chat.ID}).fails(409, "chat_ended")
+	visitor.do("POST", "/v1/visitor/messages", object{"client_id": "m3", "text": "whose?", "chat": "nobodys"}).fails(404, "not_found")
+	var now struct{ Messages []struct{ Text string } }
+	visitor.do("GET", "/v1/visitor/chat", nil).ok(&now)
+	if len(now.Messages) != 0 {
+		t.Fatalf("messages of chat %s are in %s: %+v", chat.ID, next.ID, now.Messages)
+	}
+	visitor.do("POST", "/v1/visitor/chat/end", nil).ok()
 	visitor.with("Idempotency-Key", "short").do("POST", "/v1/visitor/chat", object{}).fails(422, "invalid_request")
 	// Inviting with one key twice gives one invitation.
 	var one, two struct{ ID string }

@@ -138,7 +138,7 @@ func (s *Server) describeCampaign(op *huma.Operation) {
 
 // describeAgentSend completes the operation of sendMessage.
 func (s *Server) describeAgentSend(op *huma.Operation) {
-	s.describeSend(op)
+	describeMessage[messageInput](s, op)
 	op.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Schema: &huma.Schema{Type: "string"}}}
 }
 

@@ -56,7 +56,7 @@ func FuzzDecodeMessage(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := decodeMessage(body)
+		m, err := decodeMessage[messageInput](body)
 		if err != nil {
 			if p, ok := asProblem(err); !ok || p.Status/100 != 4 {
 				t.Fatalf("%q: %v", body, err)

@@ -357,13 +357,21 @@ func (s *Server) presentChat(ctx context.Context, c *call) (chat string, err err
 	return chat, err
 }
 
+// visitorMessage is a visitor's message. One that is sent again may come
+// when its chat has ended and another one goes on.
+type visitorMessage struct {
+	ClientID string `json:"client_id,omitempty" maxLength:"128" doc:"As in sendMessage"`
+	Text     string `json:"text" doc:"Up to 16 384 bytes"`
+	Chat     string `json:"chat,omitempty" maxLength:"64" doc:"The chat that it is for. None: the one that goes on, else the last one; a program that sends messages again should name it"`
+}
+
 // sendVisitorMessage answers POST /v1/visitor/messages.
 func (s *Server) sendVisitorMessage(ctx *fasthttp.RequestCtx, c *call) error {
-	in, err := decodeMessage(ctx.PostBody())
+	in, err := decodeMessage[visitorMessage](ctx.PostBody())
 	if err != nil {
 		return err
 	}
-	sent, err := s.visitorSends(s.base, c, "", in)
+	sent, err := s.visitorSends(s.base, c, in.Chat, messageInput{ClientID: in.ClientID, Text: in.Text})
 	if err != nil {
 		return err
 	}
@@ -442,10 +450,13 @@ func chatEnded(err error) error {
 
 func errEnded() *Problem { return problem(codeChatEnded, "the chat has ended") }
 
-// describeSend completes the operation of a raw message call.
-func (s *Server) describeSend(op *huma.Operation) {
+// describeSend completes the operation of sendVisitorMessage.
+func (s *Server) describeSend(op *huma.Operation) { describeMessage[visitorMessage](s, op) }
+
+// describeMessage completes the operation of a raw message call.
+func describeMessage[T messageInput | visitorMessage](s *Server, op *huma.Operation) {
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-		"application/json": {Schema: schemaOf[messageInput](s)},
+		"application/json": {Schema: schemaOf[T](s)},
 	}}
 	op.Responses["200"] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: map[string]*huma.MediaType{
 		"application/json": {Schema: schemaOf[core.Sent](s)},

@@ -166,14 +166,16 @@ func (c *chats) look(w *worker) {
 // say sends the message that waits to be sent; without an answer it stays.
 func (c *chats) say(w *worker, p *person) {
 	path, by := "/v1/visitor/messages", "visitor"
+	message := map[string]string{"client_id": p.text, "text": "I say " + p.text, "chat": p.to}
 	if p.agent != "" {
 		path, by = "/v1/chats/"+p.to+"/messages", "agent"
+		delete(message, "chat")
 	}
 	var said struct {
 		Seq uint64 `json:"seq"`
 		ID  string `json:"id"`
 	}
-	o := w.web(op{Key: p.to, Do: "say " + by, In: p.text}, http.MethodPost, path, p.token, map[string]string{"client_id": p.text, "text": "I say " + p.text}, &said)
+	o := w.web(op{Key: p.to, Do: "say " + by, In: p.text}, http.MethodPost, path, p.token, message, &said)
 	if o.How == done {
 		o.Out = []any{fmt.Sprint(said.Seq), said.ID}
 	}

@@ -94,7 +94,7 @@ export class Session {
     this.outbox = new Outbox({
       storage: session(),
       key: "parlor-outbox:" + init.visitor,
-      send: (e) => call<Sent>(this.caller, "POST", "/v1/visitor/messages", { client_id: e.client_id, text: e.text }, { key: e.client_id }),
+      send: (e) => call<Sent>(this.caller, "POST", "/v1/visitor/messages", { client_id: e.client_id, text: e.text, chat: e.chat || undefined }, { key: e.client_id }),
       sent: (e, sent) => {
         const mine: Message = { ...sent, from: { type: "visitor", id: init.visitor }, type: "text", text: e.text, client_id: e.client_id };
         if (this.isCurrent(e.chat)) this.set({ messages: merge(this.view.messages, [mine]) });

@@ -59,6 +59,7 @@ type Node struct {
 	checkpointed atomic.Int64 // when, Unix nanoseconds
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
+	readers      sync.Pool // of windows that short reads have used
 	quarantined  ward
 	peers        peerFigures
 	looking      sync.Mutex              // at the room: watchRoom
@@ -529,7 +530,14 @@ func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
 		if err := n.current(st); err != nil {
 			return err
 		}
-		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
+		tx, _ := n.readers.Get().(*keyspace.Tx)
+		if tx == nil {
+			tx = new(keyspace.Tx)
+		}
+		tx.RenewReader(rows, n.readTime.at(st.Clock))
+		err := fn(tx)
+		n.readers.Put(tx)
+		return err
 	})
 }
 

@@ -100,6 +100,7 @@ type Tx struct {
 	cache   map[string]*object // writers: by meta row, as stored
 	made    objects            // writers: those in cache
 	last    *object            // readers: the object read last
+	first   object             // readers: memory for the one read first
 	touched []string
 
 	borrowed bool   // see Borrow
@@ -112,6 +113,14 @@ type Tx struct {
 // NewReader makes a read-only window; now is in ms since 1970.
 func NewReader(rows storage.Reader, now int64) *Tx {
 	return &Tx{rows: rows, now: now}
+}
+
+// RenewReader makes t, the zero Tx or a reader that nobody uses any more, a
+// read-only window as NewReader would, and uses its memory again.
+func (t *Tx) RenewReader(rows storage.Reader, now int64) {
+	row := t.first.row[:0]
+	*t = Tx{rows: rows, now: now, buf: t.buf[:0]}
+	t.first.row = row
 }
 
 // NewWriter makes the window of one log entry's commands. index is the log
@@ -192,12 +201,17 @@ func (t *Tx) loadIn(slot int, key []byte) *object {
 		return o
 	}
 	var o *object
-	if t.w == nil {
-		o = &object{}
-	} else {
+	switch {
+	case t.w != nil:
 		o = t.made.add()
+		o.row = bytes.Clone(t.buf) // the table keeps it
+	case t.last == nil:
+		o = &t.first
+		o.row = append(o.row[:0], t.buf...)
+	default:
+		o = &object{row: bytes.Clone(t.buf)}
 	}
-	o.row, o.slot, o.head = bytes.Clone(t.buf), slot, head
+	o.slot, o.head = slot, head
 	if value, ok := t.rows.Get(o.row); ok {
 		if err := o.decode(value); err != nil {
 			panic("keyspace: " + err.Error()) // the table is damaged: nothing may be built on it

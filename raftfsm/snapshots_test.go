@@ -244,6 +244,21 @@ func TestSnapshotGivenUpByRaft(t *testing.T) {
 	}
 }
 
+// sent is a member's last snapshot as it goes over the network.
+func (m *member) sent() []byte {
+	m.t.Helper()
+	_, r, err := m.snaps.Open("")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer r.Close()
+	whole, err := io.ReadAll(r)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return whole
+}
+
 // A snapshot that is damaged on the way, or of another group, changes nothing.
 func TestBadSnapshotIsRefused(t *testing.T) {
 	a, b := newMember(t, alice), newMember(t, bob)
@@ -251,15 +266,7 @@ func TestBadSnapshotIsRefused(t *testing.T) {
 	a.mustSnapshot()
 	b.fill(3)
 	before := b.db.State()
-	_, r, err := a.snaps.Open("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
+	whole := a.sent()
 	for name, data := range map[string][]byte{"empty": nil, "cut": whole[:len(whole)-1], "short": whole[:10]} {
 		sink, err := b.snaps.Create(1, 10, 1, testConfiguration(), 1, nil)
 		if err != nil {

@@ -27,6 +27,28 @@ func snapshotCommand() *cobra.Command {
 
 const snapshotArgument = "it needs the file of a backup, or the data folder of a node that does not run"
 
+// look shows a data folder, of which every row is read if that is asked for, or
+// what reading a backup finds.
+func look(out io.Writer, path string, asJSON, everyRow bool, read func(file *os.File, seen *seenBackup) error) error {
+	if isFolder(path) {
+		folder, err := node.InspectFolder(path, everyRow)
+		if err != nil {
+			return err
+		}
+		return showFolder(out, path, folder, asJSON)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening the backup: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	seen := seenBackup{File: path}
+	if err := read(file, &seen); err != nil {
+		return err
+	}
+	return showBackup(out, seen, asJSON)
+}
+
 func snapshotInspectCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -35,23 +57,10 @@ func snapshotInspectCommand() *cobra.Command {
 		Args:  oneArgument(snapshotArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := cmd.OutOrStdout()
-			if isFolder(args[0]) {
-				folder, err := node.InspectFolder(args[0], false)
-				if err != nil {
-					return err
-				}
-				return showFolder(out, args[0], folder, asJSON)
-			}
-			file, err := os.Open(args[0])
-			if err != nil {
-				return fmt.Errorf("opening the backup: %w", err)
-			}
-			defer func() { _ = file.Close() }()
-			m, sum, err := node.CheckBackup(file)
-			if err != nil {
+			return look(out, args[0], asJSON, false, func(file *os.File, seen *seenBackup) (err error) {
+				seen.Manifest, seen.SHA256, err = node.CheckBackup(file)
 				return err
-			}
-			return showBackup(out, seenBackup{File: args[0], SHA256: sum, Manifest: m}, asJSON)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -70,25 +79,11 @@ manifest. A backup that passes can be restored.`,
 		Args: oneArgument(snapshotArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := cmd.OutOrStdout()
-			if isFolder(args[0]) {
-				folder, err := node.InspectFolder(args[0], true)
-				if err != nil {
-					return err
-				}
-				return showFolder(out, args[0], folder, asJSON)
-			}
-			file, err := os.Open(args[0])
-			if err != nil {
-				return fmt.Errorf("opening the backup: %w", err)
-			}
-			defer func() { _ = file.Close() }()
-			seen := seenBackup{File: args[0]}
-			var c node.Contents
-			if seen.Manifest, seen.SHA256, c, err = node.VerifyBackup(file, tmp); err != nil {
+			return look(out, args[0], asJSON, true, func(file *os.File, seen *seenBackup) (err error) {
+				seen.Contents = new(node.Contents)
+				seen.Manifest, seen.SHA256, *seen.Contents, err = node.VerifyBackup(file, tmp)
 				return err
-			}
-			seen.Contents = &c
-			return showBackup(out, seen, asJSON)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")

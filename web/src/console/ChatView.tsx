@@ -1,7 +1,7 @@
 import { Fragment } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Text } from "../shared/Text";
-import { tooLong } from "../shared/messages";
+import { useComposer } from "../shared/composer";
 import { Entry } from "../shared/outbox";
 import { Chat, Message } from "../shared/types";
 import { Desk, View } from "./desk";
@@ -148,22 +148,8 @@ function Pending({ entry, desk }: { entry: Entry; desk: Desk }) {
 
 function Composer({ desk, chat }: { desk: Desk; chat: Chat }) {
   const { t } = useWords();
-  const input = useRef<HTMLTextAreaElement>(null);
-  const [text, setText] = useState("");
-  const long = tooLong(text);
+  const { input, text, setText, long, send, onKey } = useComposer((said) => desk.send(chat, said));
   useEffect(() => input.current?.focus(), []);
-  const send = (e?: Event) => {
-    e?.preventDefault();
-    const said = text.trim();
-    if (!said || long) return;
-    desk.send(chat, said);
-    setText("");
-    input.current?.focus();
-  };
-  // Enter that chooses a word of an input method does not send.
-  const onKey = (e: KeyboardEvent) => {
-    if (e.key === "Enter" && !e.shiftKey && !e.isComposing && e.keyCode !== 229) send(e);
-  };
   return (
     <form class="composer" onSubmit={send}>
       {long && (

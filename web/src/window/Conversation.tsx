@@ -1,8 +1,8 @@
 import { Fragment } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Text } from "../shared/Text";
+import { useComposer } from "../shared/composer";
 import { useStore } from "../shared/store";
-import { tooLong } from "../shared/messages";
 import { Entry } from "../shared/outbox";
 import { Message } from "../shared/types";
 import { Note, Session, View } from "./session";
@@ -157,9 +157,7 @@ function Pending({ entry, session }: { entry: Entry; session: Session }) {
 
 function Composer({ session, open }: { session: Session; open: boolean }) {
   const { t } = useWords();
-  const input = useRef<HTMLTextAreaElement>(null);
-  const [text, setText] = useState("");
-  const long = tooLong(text);
+  const { input, text, setText, long, send, onKey } = useComposer((said) => session.send(said));
 
   useEffect(() => {
     if (open) input.current?.focus({ preventScroll: true });
@@ -169,19 +167,6 @@ function Composer({ session, open }: { session: Session; open: boolean }) {
     e.style.height = "auto";
     e.style.height = Math.min(e.scrollHeight, 120) + "px";
   }, [text]);
-
-  const send = (e?: Event) => {
-    e?.preventDefault();
-    const said = text.trim();
-    if (!said || long) return;
-    session.send(said);
-    setText("");
-    input.current?.focus();
-  };
-  // Enter that chooses a word of an input method does not send.
-  const onKey = (e: KeyboardEvent) => {
-    if (e.key === "Enter" && !e.shiftKey && !e.isComposing && e.keyCode !== 229) send(e);
-  };
 
   return (
     <form class="composer" onSubmit={send}>

@@ -266,13 +266,16 @@ func (s *session) rememberAt(items []item, visible uint64) {
 	}
 }
 
-// noteOwn notes what the connection has written.
+// noteOwn notes what the connection has written, and lets those who track it at
+// this node hear of it first.
 func (s *session) noteOwn(results []command.Result) {
 	x := s.tracker.Load()
-	if x == nil {
-		return
-	}
+	last := uint64(0)
 	for i := range results {
-		s.server.tracking.wrote(x, &results[i])
+		if x != nil {
+			s.server.tracking.wrote(x, &results[i])
+		}
+		last = max(last, results[i].Index)
 	}
+	s.server.tracking.settle(last)
 }

@@ -176,7 +176,7 @@ func infoStats(s *session, f *infoFields) error {
 	f.add("pubsub_patterns", s.server.pubsub.size(byPattern))
 	f.add("pubsubshard_channels", s.server.pubsub.size(byShard))
 	f.add("migrate_cached_sockets", 0)
-	s.server.tracking.settle()
+	s.server.tracking.settle(s.server.store.Visible())
 	_, keys, items, prefixes := s.server.tracking.figures()
 	f.add("tracking_total_keys", keys)
 	f.add("tracking_total_items", items)

@@ -3,6 +3,7 @@ package resp
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -21,6 +22,8 @@ const (
 	// heldKeys is how many keys may wait for a connection that is being
 	// served. One that misses more is told to forget everything.
 	heldKeys = 100_000
+	// settleLimit is how long an answer waits at most for others to be told.
+	settleLimit = 100 * time.Millisecond
 )
 
 // tracking knows which connections are to be told when keys change: those
@@ -41,7 +44,10 @@ type tracking struct {
 	items    int // pairs in keys
 	bytes    int // of the names in keys
 	reached  uint64
+	advance  chan struct{} // closed when reached moves on; nil: nobody waits
 	unfollow func()
+
+	some atomic.Bool // there are trackers
 }
 
 // readAt are the indexes of the log that were visible when a connection read a
@@ -90,6 +96,7 @@ func (t *tracking) begin(x *tracker, mode trackMode, prefixes []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.trackers[x] = struct{}{}
+	t.some.Store(true)
 	x.mode, x.broken, x.held = mode, false, true
 	all := map[string]struct{}{}
 	for _, p := range append(x.prefixes, prefixes...) {
@@ -116,6 +123,7 @@ func (t *tracking) end(x *tracker) {
 	t.release(x)
 	x.gone = true
 	delete(t.trackers, x)
+	t.advanced()
 	for _, p := range x.prefixes {
 		delete(t.prefixes[p], x)
 		if len(t.prefixes[p]) == 0 {
@@ -201,6 +209,7 @@ func (t *tracking) changed(index uint64, effects []command.Effect) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reached = index
+	t.advanced()
 	if effects == nil {
 		t.tellEverything()
 		return
@@ -355,7 +364,7 @@ func (t *tracking) send(x *tracker, msg invalidation) {
 	}
 	to := x.session
 	if x.mode.redirect != 0 {
-		if to = t.server.session(x.mode.redirect); to == nil {
+		if to = t.server.session(x.mode.redirect); to == nil || to.guard.ending.Load() {
 			x.broken = true
 			t.push(x.session, resp3, []command.Reply{command.BulkString("tracking-redir-broken"), command.Int(x.mode.redirect)})
 			return
@@ -396,17 +405,42 @@ func (t *tracking) isBroken(x *tracker) bool {
 	return x.broken
 }
 
-// settle waits a moment for what readers can see already to be told.
-func (t *tracking) settle() {
-	visible := t.server.store.Visible()
-	for range 50 {
+// settle waits until what happened up to an index of the log is told, or waits
+// for connections that are being served. So a program whose write was answered
+// knows that its own caches at this node are true, as with Redis.
+func (t *tracking) settle(index uint64) {
+	if !t.some.Load() {
+		return
+	}
+	patience := time.NewTimer(settleLimit)
+	defer patience.Stop()
+	for {
 		t.mu.Lock()
-		done := len(t.trackers) == 0 || t.reached >= visible
-		t.mu.Unlock()
-		if done {
+		if len(t.trackers) == 0 || t.reached >= index {
+			t.mu.Unlock()
 			return
 		}
-		t.server.pause(2 * time.Millisecond)
+		if t.advance == nil {
+			t.advance = make(chan struct{})
+		}
+		advance := t.advance
+		t.mu.Unlock()
+		select {
+		case <-advance:
+		case <-patience.C:
+			return
+		case <-t.server.stop:
+			return
+		}
+	}
+}
+
+// advanced wakes who waits in settle; the caller holds mu.
+func (t *tracking) advanced() {
+	t.some.Store(len(t.trackers) > 0)
+	if t.advance != nil {
+		close(t.advance)
+		t.advance = nil
 	}
 }
 

@@ -89,6 +89,31 @@ func TestCachedKeysOnAGroup(t *testing.T) {
 	}
 }
 
+// A program writes by one connection and caches by another one of the same
+// node: when the write is answered, the cache has been told.
+func TestACacheIsToldBeforeTheWriterIsAnswered(t *testing.T) {
+	srv := startServer(t, Config{}, startNodes(t, 1)[0])
+	cache, writer := dial(t, srv.Addr()), dial(t, srv.Addr())
+	for range 200 { // others who have to be told, too
+		c := dial(t, srv.Addr())
+		c.do("HELLO", "3")
+		c.want("+OK", "CLIENT", "TRACKING", "ON", "BCAST")
+	}
+	cache.do("HELLO", "3")
+	cache.want("+OK", "CLIENT", "TRACKING", "ON")
+	for i := range 50 {
+		cache.do("GET", "k")
+		writer.want("+OK", "SET", "k", strconv.Itoa(i))
+		cache.write(frame("PING"))
+		if got := cache.read(); got != `>["invalidate" ["k"]]` {
+			t.Fatalf("write %d was answered, and then the cache was told %s", i, got)
+		}
+		if got := cache.read(); got != "+PONG" {
+			t.Fatal(got)
+		}
+	}
+}
+
 // Programs on every node read and cache while others write on every node.
 // When all is quiet nobody keeps a value that is not true any more.
 func TestNobodyKeepsAStaleValue(t *testing.T) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -146,6 +148,8 @@ func (g *group) run(faults []fault, began time.Time, length time.Duration, t *ti
 // figure, only patience: the machine may be busy with other things.
 const forWhole = 3 * time.Minute
 
+var errNotWhole = errors.New("a node has no vote or no membership yet; the timeline says why")
+
 // restoreMembers gives back membership, votes and duties that a fault took and
 // could not give back.
 func (g *group) restoreMembers(t *timeline) error {
@@ -167,7 +171,7 @@ func (g *group) restoreMembers(t *timeline) error {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the members cannot be restored: %w", err)
+			return fmt.Errorf("the members cannot be restored in %s: %w", forWhole, cmp.Or(err, errNotWhole))
 		}
 	}
 }

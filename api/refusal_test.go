@@ -413,6 +413,11 @@ func TestIdempotency(t *testing.T) {
 	if len(now.Messages) != 0 {
 		t.Fatalf("messages of chat %s are in %s: %+v", chat.ID, next.ID, now.Messages)
 	}
+	var state struct{ Chat chatView }
+	visitor.do("POST", "/v1/visitor/chat/end?chat="+chat.ID, nil).ok(&state)
+	if state.Chat.ID != next.ID || state.Chat.Status == "ended" {
+		t.Fatalf("the call that ended the last chat, made again, left %+v", state.Chat)
+	}
 	visitor.do("POST", "/v1/visitor/chat/end", nil).ok()
 	visitor.with("Idempotency-Key", "short").do("POST", "/v1/visitor/chat", object{}).fails(422, "invalid_request")
 	// Inviting with one key twice gives one invitation.

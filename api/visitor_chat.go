@@ -322,7 +322,8 @@ func lastChat(tx *keyspace.Tx, v *core.Visitor) (*Chat, error) {
 
 // endInput may say which message the client has last.
 type endInput struct {
-	After int64 `query:"after" minimum:"0" doc:"Messages with a seq above this one"`
+	After int64  `query:"after" minimum:"0" doc:"Messages with a seq above this one"`
+	Chat  string `query:"chat" maxLength:"64" doc:"Ends this one and no other. None: the one that goes on when the call is carried out"`
 	Body  *struct{}
 }
 
@@ -333,7 +334,7 @@ func (s *Server) endVisitorChat(ctx context.Context, c *call, in *endInput) (*re
 	if err != nil {
 		return nil, err
 	}
-	if chat != "" {
+	if chat != "" && (in.Chat == "" || in.Chat == chat) {
 		by := core.Party{Type: core.FromVisitor, ID: c.visitor.Visitor}
 		if err := do(ctx, s, c, core.ChatEnd{Chat: chat, By: by}); err != nil {
 			return nil, err

@@ -220,7 +220,7 @@ func (c *chats) visit(w *worker, p *person) {
 			p.token = ""
 		}
 	case w.rng.IntN(8) == 0:
-		o := w.web(op{Key: p.chat, Do: "end"}, http.MethodPost, "/v1/visitor/chat/end", p.token, map[string]string{}, nil)
+		o := w.web(op{Key: p.chat, Do: "end"}, http.MethodPost, "/v1/visitor/chat/end?chat="+p.chat, p.token, map[string]string{}, nil)
 		w.hist.add(o)
 		if o.How == done {
 			p.chat = ""

@@ -212,7 +212,7 @@ export class Session {
   async end(): Promise<void> {
     this.typing.stop();
     try {
-      const answer = await call<{ chat: Chat; messages: Message[] }>(this.caller, "POST", "/v1/visitor/chat/end", {});
+      const answer = await call<{ chat: Chat; messages: Message[] }>(this.caller, "POST", "/v1/visitor/chat/end?chat=" + encodeURIComponent(this.view.chat?.id || ""), {});
       this.set({ messages: merge(this.view.messages, answer.messages || []) });
       if (answer.chat) this.adopt(answer.chat);
     } catch (e) {

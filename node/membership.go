@@ -85,6 +85,10 @@ func (n *Node) Announce(http, resp string) {
 		n.opt.RESP = resp
 	}
 	n.selfMu.Unlock()
+	n.announceAgain()
+}
+
+func (n *Node) announceAgain() {
 	select {
 	case n.announce <- struct{}{}:
 	default:

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/raft"
 )
 
 func TestARemovedMemberDoesNotComeBack(t *testing.T) {
@@ -28,6 +30,24 @@ func TestARemovedMemberDoesNotComeBack(t *testing.T) {
 	if asked.isMember(gone.NodeID()) {
 		t.Fatal("the removed member is in the group again")
 	}
+}
+
+// A member is removed while nothing of the log reaches it: it is told when it
+// asks for votes.
+func TestAMemberThatWasCutOffLearnsOfItsRemoval(t *testing.T) {
+	t.Parallel()
+	w := &lines{cut: map[raft.ServerID]bool{}}
+	g := form(t, 3, func(o *Options) { w.join(t, o) })
+	t.Cleanup(w.mend)
+	gone := g.members[g.follower()]
+	w.mu.Lock()
+	w.cut[raft.ServerID(gone.NodeID())] = true
+	w.mu.Unlock()
+	asked := g.members[g.leader()]
+	if err := asked.Remove(t.Context(), gone.NodeID(), false); err != nil && !strings.Contains(err.Error(), "it will be tried again") {
+		t.Fatal(err)
+	}
+	g.wait("the removed member to learn of it", func() bool { return gone.Status(t.Context()).Role == "removed" })
 }
 
 func TestTheLeaderCanBeRemoved(t *testing.T) {

@@ -24,6 +24,18 @@ type line struct {
 	self  func() raft.ServerID
 }
 
+// join puts a member's end there.
+func (w *lines) join(t *testing.T, o *Options) {
+	dir := o.Dir
+	o.wire = func(inner transport) transport {
+		return &line{inner, w, sync.OnceValue(func() raft.ServerID {
+			id, err := readIdentity(dir)
+			must(t, err)
+			return raft.ServerID(id.NodeID)
+		})}
+	}
+}
+
 // mend lets everything through.
 func (w *lines) mend() {
 	w.mu.Lock()
@@ -76,14 +88,7 @@ func TestAnAnswerThatWasUnderWayIsNoLicenceToRead(t *testing.T) {
 	t.Parallel()
 	w := &lines{slow: map[raft.ServerID]chan raft.ServerID{}, cut: map[raft.ServerID]bool{}}
 	g := form(t, 3, func(o *Options) {
-		dir := o.Dir
-		o.wire = func(inner transport) transport {
-			return &line{inner, w, sync.OnceValue(func() raft.ServerID {
-				id, err := readIdentity(dir)
-				must(t, err)
-				return raft.ServerID(id.NodeID)
-			})}
-		}
+		w.join(t, o)
 		// Nobody gives up meanwhile.
 		o.Timing.Heartbeat, o.Timing.Election, o.Timing.LeaderLease = 5*time.Second, 5*time.Second, 5*time.Second
 	})

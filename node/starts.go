@@ -375,5 +375,8 @@ func (n *Node) meetForVote(id raft.ServerID) error {
 	}
 	addr := n.book.find(string(id))
 	_, err := n.meet(ctx, contact{string(id), addr}, true)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Code == CodeRemoved {
+		n.announceAgain() // nobody has written the removal into this member's log: it is to be told
+	}
 	return err
 }

@@ -176,7 +176,7 @@ func (n *Node) Status(ctx context.Context) Status {
 }
 
 func (n *Node) role() string {
-	if n.expelled.Load() {
+	if n.expelled.Load() || n.isRemoved(n.id.NodeID) {
 		return "removed"
 	}
 	if n.lead.term.Load() != 0 {

@@ -182,9 +182,15 @@ func (g *group) restoreMembership(t *timeline) (ok bool, err error) {
 	var asked *machine
 	var s status
 	for _, m := range g.machines {
-		if s, err = m.status(); err == nil && len(s.Members) > 0 && s.Leader != "" {
-			asked = m
-			break
+		own, e := m.status()
+		switch {
+		case e != nil:
+			err = e
+		case own.Role == "removed": // what it knows of the group is of before
+			t.sayf("    %s was removed and is made anew", m.name)
+			return false, g.renew(m, t)
+		case asked == nil && len(own.Members) > 0 && own.Leader != "":
+			asked, s = m, own
 		}
 	}
 	if asked == nil {
@@ -215,14 +221,9 @@ func (g *group) restoreMembership(t *timeline) (ok bool, err error) {
 		}
 	}
 	for id, m := range exist {
-		if !member[id] { // removed, and not yet a new one; or it has not announced itself
+		if !member[id] { // it does not know yet that it was removed, or has not announced itself
 			ok = false
-			if s, err := m.status(); err == nil && s.Role == "removed" {
-				t.sayf("    %s was removed and is made anew", m.name)
-				if err := g.renew(m, t); err != nil {
-					return false, err
-				}
-			}
+			t.sayf("    %s is no member", m.name)
 		}
 	}
 	return ok, nil

@@ -189,6 +189,9 @@ func (n *Node) serveSeed(conn *tls.Conn) {
 	}
 	if err != nil {
 		e := fail(CodeInternal, err.Error())
+		if leadershipMoved(err) {
+			e = errNotLeader
+		}
 		errors.As(err, &e)
 		_ = json.NewEncoder(conn).Encode(seedAnswer{Error: e}) // who has gone does not need it
 		return

@@ -70,7 +70,7 @@ func TestNobodyReadsThePastWhileAMemberIsReseeded(t *testing.T) {
 func TestAMemberThatWritesCheckpointsIsReseeded(t *testing.T) {
 	t.Parallel()
 	g := form(t, 3, func(o *Options) {
-		o.Limits.CheckpointEvery, o.Timing.Housekeep = 1, time.Millisecond
+		o.Limits.CheckpointEvery, o.Timing.Housekeep = 1, 5*time.Millisecond
 	})
 	leader, m := g.members[g.leader()], g.members[g.follower()]
 	over := make(chan struct{})
@@ -85,7 +85,7 @@ func TestAMemberThatWritesCheckpointsIsReseeded(t *testing.T) {
 			}
 		}
 	})
-	for range 5 {
+	for range 3 {
 		g.reseed(m)
 	}
 	close(over)

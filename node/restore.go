@@ -97,9 +97,8 @@ func (n *Node) replaceBy(s *staged) (epoch string, err error) {
 	return epoch, n.replaceState(s, epoch)
 }
 
-// leadershipMoved says whether a restore failed because another member leads
-// or might. The state may have been replaced all the same: to do it once more
-// makes it sure.
+// leadershipMoved says whether something failed because another member leads or
+// might. It may have been done all the same: to do it once more makes it sure.
 func leadershipMoved(err error) bool {
 	return errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrLeadershipTransferInProgress)
 }

@@ -52,24 +52,17 @@ const (
 
 // NewLogFiles is for the log in a folder, which must exist, in files of size
 // bytes. It must be closed after the log.
+//
+// A spare file that is left from before is removed: after a power cut it may
+// be one that had got its place in the log, and back its old name, but not
+// all of its zeros.
 func NewLogFiles(dir string, size int) (*LogFiles, error) {
-	l := &LogFiles{dir: dir, size: int64(size), closing: make(chan struct{})}
-	if err := removeIfThere(filepath.Join(dir, spareNewFile)); err != nil {
-		return nil, fmt.Errorf("preparing the log's files: %w", err)
+	for _, name := range []string{spareNewFile, spareFile} {
+		if err := removeIfThere(filepath.Join(dir, name)); err != nil {
+			return nil, fmt.Errorf("preparing the log's files: %w", err)
+		}
 	}
-	spare := filepath.Join(dir, spareFile)
-	info, err := os.Stat(spare)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return l, nil
-	case err == nil && info.Size() == l.size:
-		l.ready = true
-		return l, nil
-	}
-	if err = errors.Join(err, removeIfThere(spare)); err != nil {
-		return nil, fmt.Errorf("preparing the log's files: %w", err)
-	}
-	return l, nil
+	return &LogFiles{dir: dir, size: int64(size), closing: make(chan struct{})}, nil
 }
 
 func removeIfThere(path string) error {
@@ -114,7 +107,11 @@ func (l *LogFiles) takeSpare(name string, size uint64) (types.WritableFile, erro
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("a file of the log is there already: %w", errors.Join(err, fs.ErrExist))
 	}
-	if err := os.Rename(filepath.Join(l.dir, spareFile), path); err != nil {
+	err := os.Rename(filepath.Join(l.dir, spareFile), path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // somebody has made room
+	}
+	if err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -93,29 +93,52 @@ func TestTheLogGoesOnInASpareFile(t *testing.T) {
 	}
 }
 
-// What a process that ended left of spare files: half of one, one of another
-// size, a good one.
-func TestSpareFilesThatAreLeft(t *testing.T) {
+// What a process that ended left of spare files is not used: a spare file may
+// have been in the log already, until a power cut gave it its old name back, and
+// hold what was being appended.
+func TestSpareFilesThatAreLeftAreNotUsed(t *testing.T) {
+	const size = 64 << 10
 	dir := t.TempDir()
-	spare, half := filepath.Join(dir, spareFile), filepath.Join(dir, spareNewFile)
-	for _, c := range []struct {
-		name string
-		size int
-		kept bool
-	}{{half, 1000, false}, {spare, 1000, false}, {spare, 4096, true}} {
-		if err := os.WriteFile(c.name, make([]byte, c.size), 0o600); err != nil {
+	for _, name := range []string{spareFile, spareNewFile} {
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte{1}, size), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		files, err := NewLogFiles(dir, 4096)
-		if err != nil {
+	}
+	files, err := NewLogFiles(dir, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	for _, name := range []string{spareFile, spareNewFile} {
+		if has(t, filepath.Join(dir, name)) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	f, err := files.Create(dir, "00000000000000000001-0000000000000001.wal", size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	content := make([]byte, size)
+	if _, err := f.ReadAt(content, 0); err != nil || len(bytes.Trim(content, "\x00")) > 0 {
+		t.Errorf("the log's new file is not empty: %v", err)
+	}
+}
+
+// Somebody who makes room takes the spare file away: the log goes on.
+func TestTheLogGoesOnWhenTheSpareFileIsTakenAway(t *testing.T) {
+	dir := t.TempDir()
+	w := openWAL(t, dir, 64<<10)
+	defer w.Close()
+	next := uint64(1)
+	for range 3 {
+		next = fill(t, dir, next, 1, w.StoreLog)
+		if err := removeIfThere(filepath.Join(dir, spareFile)); err != nil {
 			t.Fatal(err)
 		}
-		if has(t, c.name) != c.kept {
-			t.Errorf("%s of %d bytes is there: %v", filepath.Base(c.name), c.size, !c.kept)
-		}
-		if err := files.Close(); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if last, err := w.LastIndex(); err != nil || last != next-1 {
+		t.Fatalf("the log ends at %d, %v; %d were appended", last, err, next-1)
 	}
 }
 

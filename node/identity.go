@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/uuid"
+	"github.com/parlorchat/parlor/storage"
 	"github.com/parlorchat/parlor/storage/command"
 )
 
@@ -141,7 +142,7 @@ func writeFile(path string, b []byte, mode fs.FileMode) error {
 		err = os.Rename(tmp, path)
 	}
 	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = storage.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
@@ -152,12 +153,3 @@ func writeFile(path string, b []byte, mode fs.FileMode) error {
 // WriteFile replaces a file of the data folder so that a power cut leaves the
 // old or the new one, whole.
 func WriteFile(path string, b []byte, mode fs.FileMode) error { return writeFile(path, b, mode) }
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}

@@ -136,7 +136,7 @@ func (n *Node) release() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("ending the quarantine: %w", err)
 	}
-	if err := syncFolder(n.opt.Dir); err != nil {
+	if err := storage.SyncDir(n.opt.Dir); err != nil {
 		return fmt.Errorf("ending the quarantine: %w", err)
 	}
 	if n.quarantined.get() != nil {

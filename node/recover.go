@@ -339,7 +339,7 @@ func copyFolder(from, to string) error {
 			if err := os.MkdirAll(filepath.Join(to, rel), 0o700); err != nil {
 				return err
 			}
-			return syncFolder(filepath.Dir(filepath.Join(to, rel)))
+			return storage.SyncDir(filepath.Dir(filepath.Join(to, rel)))
 		case d.Type().IsRegular() && d.Name() != BallastFile:
 			return copyFile(path, filepath.Join(to, rel))
 		}

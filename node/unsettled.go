@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/raft"
+	"github.com/parlorchat/parlor/storage"
 )
 
 // While a restore goes from the leader to the others, the leader alone has the
@@ -44,7 +45,7 @@ func removeMark(dir, name string) error {
 		return nil
 	}
 	if err == nil {
-		err = syncFolder(dir)
+		err = storage.SyncDir(dir)
 	}
 	return err
 }

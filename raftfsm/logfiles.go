@@ -12,6 +12,7 @@ import (
 	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
+	"github.com/parlorchat/parlor/storage"
 )
 
 // LogFiles is what the log is in: files of a fixed size, which are filled one
@@ -157,19 +158,11 @@ func (f *logFile) Sync() error {
 	if err := f.File.Sync(); err != nil {
 		return err
 	}
-	if err := syncFolder(f.all.dir); err != nil {
+	if err := storage.SyncDir(f.all.dir); err != nil {
 		return err
 	}
 	f.unnamed = false
 	return nil
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // prepare has a spare file made, if there is none.

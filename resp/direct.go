@@ -15,6 +15,19 @@ import (
 // after each. A socket's read or write never blocks here, so it goes without
 // (socketRead, socketWrite), where the system has such a way.
 
+// rawSocket gives nil for a connection that is not a bare socket.
+func rawSocket(conn net.Conn) syscall.RawConn {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
 // directWriter writes to a socket what the socket takes at once.
 type directWriter struct {
 	raw  syscall.RawConn
@@ -25,12 +38,8 @@ type directWriter struct {
 
 // newDirectWriter gives nil for a connection that is not a bare socket.
 func newDirectWriter(conn net.Conn) *directWriter {
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
+	raw := rawSocket(conn)
+	if raw == nil {
 		return nil
 	}
 	d := &directWriter{raw: raw}
@@ -69,12 +78,8 @@ type directReader struct {
 
 // newDirectReader gives nil for a connection that is not a bare socket.
 func newDirectReader(conn net.Conn) *directReader {
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
+	raw := rawSocket(conn)
+	if raw == nil {
 		return nil
 	}
 	d := &directReader{raw: raw}

@@ -207,7 +207,7 @@ func replaceFile(tmp, path string) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 func putMeta(tx *bbolt.Tx, s State, m Meta) error {

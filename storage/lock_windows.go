@@ -12,5 +12,5 @@ func lockFile(f *os.File) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{})
 }
 
-// syncDir does nothing: the system keeps folders in its own journal.
-func syncDir(string) error { return nil }
+// SyncDir does nothing: the system keeps folders in its own journal.
+func SyncDir(string) error { return nil }

@@ -1,9 +1,6 @@
 package storage
 
-import (
-	"bytes"
-	"unsafe"
-)
+import "bytes"
 
 // row is a row of an overlay. A nil value is a tombstone: it hides a row of
 // the same key in the layers below.
@@ -30,15 +27,15 @@ func lessRow(a, b row) bool { return bytes.Compare(a.key, b.key) < 0 }
 // sort what was written when somebody asks for it. A copy has no index: it is
 // read in order, mostly.
 type overlay struct {
-	shelves [256]*shelf       // by first byte of the key
-	index   map[string][]byte // key → value, nil for a tombstone; nil map: none
-	runs    runs              // below both
+	shelves [256]*shelf // by first byte of the key
+	index   *index      // nil: none
+	runs    runs        // below both
 	rows    int
 	bytes   int64 // memory of the rows
 	log     int64 // bytes of the log entries the rows came from, which they pin
 }
 
-func newOverlay() *overlay { return &overlay{index: map[string][]byte{}} }
+func newOverlay() *overlay { return &overlay{index: newIndex(0)} }
 
 // roomAhead is for how many rows at most an overlay takes room before they
 // come, which spares the table most of its growing.
@@ -46,7 +43,7 @@ const roomAhead = 1 << 16
 
 // next gives an empty overlay for what comes after o, probably much the same.
 func (o *overlay) next() *overlay {
-	n := &overlay{index: make(map[string][]byte, min(o.rows, roomAhead))}
+	n := &overlay{index: newIndex(min(o.rows, roomAhead))}
 	for i, s := range o.shelves {
 		if s != nil {
 			n.shelves[i] = s.next()
@@ -88,8 +85,7 @@ func (o *overlay) inRun(key []byte) bool {
 // above is get, but for what is in runs.
 func (o *overlay) above(key []byte) (value []byte, ok bool) {
 	if o.index != nil {
-		value, ok = o.index[string(key)]
-		return value, ok
+		return o.index.get(key)
 	}
 	if s := o.shelves[key[0]]; s != nil {
 		return s.get(key)
@@ -100,11 +96,10 @@ func (o *overlay) above(key []byte) (value []byte, ok bool) {
 // set puts a row or a tombstone and gives the value that it replaced, unless
 // that is in a run.
 func (o *overlay) set(r row) (former []byte, replaced bool) {
-	former, replaced = o.above(r.key)
 	if o.index != nil {
-		// A map keeps the key it is given last, as the shelf does: a former
-		// one would keep its log entry alive.
-		o.index[r.name()] = r.value
+		former, replaced = o.index.set(r)
+	} else {
+		former, replaced = o.above(r.key)
 	}
 	s := o.shelf(r.key)
 	o.bytes += r.size()
@@ -122,11 +117,16 @@ func (o *overlay) set(r row) (former []byte, replaced bool) {
 // forget removes a row as if it had never been set. One of a run comes to
 // light again.
 func (o *overlay) forget(key []byte) {
-	former, ok := o.above(key)
+	var former []byte
+	var ok bool
+	if o.index != nil {
+		former, ok = o.index.forget(key)
+	} else {
+		former, ok = o.above(key)
+	}
 	if !ok {
 		return
 	}
-	delete(o.index, string(key))
 	s := o.shelf(key)
 	s.put(change{row: row{key: key}, forget: true})
 	s.rows--
@@ -182,9 +182,5 @@ func (o *overlay) eachAbove(fn func(r row) bool) {
 		}
 	}
 }
-
-// name is the key as a string, without a copy: keys of rows are never
-// modified.
-func (r row) name() string { return unsafe.String(unsafe.SliceData(r.key), len(r.key)) }
 
 func (r row) size() int64 { return int64(len(r.key)+len(r.value)) + rowOverhead }

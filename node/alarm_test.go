@@ -223,23 +223,30 @@ func TestHowMuchRoomIsTooLittle(t *testing.T) {
 	}
 }
 
-// What a member keeps fits its disk, and what somebody has set stays.
-func TestTheBudgetOfASmallDisk(t *testing.T) {
+// What a member keeps fits its disk and its memory, and what somebody has set
+// stays.
+func TestTheBudgetOfAMachine(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
-	small := Limits{}.budget(256 * mb).withDefaults()
+	const memory = 4 << 30
+	small := Limits{}.budget(256*mb, memory).withDefaults()
 	if small.LogBytes != 32*mb || small.OverlayBytes != 4*mb || small.segmentBytes != 4*mb {
 		t.Errorf("on 256 MB: %+v", small)
 	}
 	if uint64(3*small.segmentBytes)+uint64(small.OverlayBytes) > small.need(256*mb) {
 		t.Errorf("less is to be free (%d) than a checkpoint and the log may take", small.need(256*mb))
 	}
-	large, unknown := Limits{}.budget(1<<40).withDefaults(), Limits{}.budget(0).withDefaults()
+	large, unknown := Limits{}.budget(1<<40, memory).withDefaults(), Limits{}.budget(0, 0).withDefaults()
 	if large != unknown {
 		t.Errorf("a large disk gives %+v, the defaults are %+v", large, unknown)
 	}
-	if set := (Limits{LogBytes: 5, OverlayBytes: 6}).budget(256 * mb); set.LogBytes != 5 || set.OverlayBytes != 6 {
+	if set := (Limits{LogBytes: 5, OverlayBytes: 6}).budget(256*mb, memory); set.LogBytes != 5 || set.OverlayBytes != 6 {
 		t.Errorf("what was set became %+v", set)
+	}
+	for memory, rows := range map[uint64]int64{1 << 30: 64 * mb, 8 << 30: 128 * mb, 64 << 30: 256 * mb} {
+		if l := (Limits{}).budget(1<<40, memory); l.OverlayBytes != rows {
+			t.Errorf("with %d GB of memory, %d MB of rows wait for a checkpoint, not %d", memory>>30, l.OverlayBytes>>20, rows>>20)
+		}
 	}
 }
 

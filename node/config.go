@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/parlorchat/parlor/metric/memory"
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
@@ -89,7 +90,7 @@ type Limits struct {
 	WaitingBytes    int           // requests of this member without an outcome; default 128 MiB
 	WaitingRequests int           // the same, counted; default 200 000
 	EntriesInFlight int           // entries handed to raft and not yet applied; default 2
-	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 64 MiB, at most 1/64 of the disk
+	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 1/64 of the memory, 64 to 256 MiB, at most 1/64 of the disk
 	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes
 	CheckpointEvery time.Duration // longest time changed rows stay in memory only; default 30 s
 	LogBytes        int64         // of the log behind the checkpoint, kept for slow members; default 512 MiB, at most an eighth of the disk
@@ -102,10 +103,11 @@ type Limits struct {
 	segmentBytes int // of a file of the log
 }
 
-// Budgets of disks that are large enough; see budget.
+// Budgets of machines that are large enough; see budget.
 const (
 	logBytes     = 512 << 20
-	overlayBytes = 64 << 20
+	overlayBytes = 64 << 20 // of a machine with little memory
+	overlayMost  = 256 << 20
 	segmentBytes = 64 << 20
 )
 
@@ -153,7 +155,7 @@ func (o Options) withDefaults() Options {
 	if o.disk == nil {
 		o.disk = diskOf
 	}
-	o.Limits = o.Limits.budget(o.disk(o.Dir).Total).withDefaults()
+	o.Limits = o.Limits.budget(o.disk(o.Dir).Total, memory.Limit()).withDefaults()
 	o.Timing = o.Timing.withDefaults()
 	return o
 }

@@ -173,20 +173,26 @@ func (n *Node) watchRoom(ctx context.Context) {
 	}
 }
 
-// budget is what a member of a small disk keeps in its log and in memory, where
-// nobody has said otherwise: its share of the disk.
-func (l Limits) budget(total uint64) Limits {
-	if total == 0 {
+// budget is what a member keeps in its log and in memory, where nobody has said
+// otherwise: its share of the disk and of the memory it may take, in bytes; 0:
+// not known. The more rows wait for a checkpoint, the more of them share a page
+// of the data file and the more are written only once; but a start after a
+// crash takes the longer.
+func (l Limits) budget(disk, memory uint64) Limits {
+	if l.OverlayBytes == 0 {
+		l.OverlayBytes = int64(min(max(memory/64, overlayBytes), overlayMost))
+		if disk > 0 {
+			l.OverlayBytes = min(l.OverlayBytes, int64(disk/64))
+		}
+	}
+	if disk == 0 {
 		return l
 	}
 	if l.LogBytes == 0 {
-		l.LogBytes = int64(min(logBytes, total/8))
-	}
-	if l.OverlayBytes == 0 {
-		l.OverlayBytes = int64(min(overlayBytes, total/64))
+		l.LogBytes = int64(min(logBytes, disk/8))
 	}
 	if l.segmentBytes == 0 {
-		l.segmentBytes = int(min(max(total/64, 1<<20), segmentBytes))
+		l.segmentBytes = int(min(max(disk/64, 1<<20), segmentBytes))
 	}
 	return l
 }

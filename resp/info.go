@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/parlorchat/parlor/metric/memory"
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
 	"github.com/parlorchat/parlor/storage/redis"
@@ -128,10 +129,10 @@ func infoMemory(s *session, f *infoFields) error {
 		f.add(name+"_human", humanBytes(uint64(n)))
 	}
 	amount("used_memory", m.heap)
-	amount("used_memory_rss", int64(residentMemory()))
+	amount("used_memory_rss", int64(memory.Resident()))
 	amount("used_memory_peak", s.server.memory.peak(m.heap))
 	f.add("used_memory_startup", s.server.memory.atStart)
-	amount("total_system_memory", int64(machineMemory()))
+	amount("total_system_memory", int64(memory.Total()))
 	f.add("mem_clients_normal", s.server.clientBytes(classNormal))
 	f.add("mem_clients_pubsub", s.server.clientBytes(classPubsub))
 	f.add("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(m.fromSystem)/float64(max(m.heap, 1))))

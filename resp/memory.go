@@ -1,11 +1,8 @@
 package resp
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"runtime/metrics"
-	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -64,29 +61,3 @@ func allocatorReport() string {
 	}
 	return b.String()
 }
-
-// procField gives a figure in kB of a file of /proc, in bytes; 0 where there is
-// none.
-func procField(file, name string) uint64 {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return 0
-	}
-	for _, line := range bytes.Split(content, []byte("\n")) {
-		if rest, ok := bytes.CutPrefix(line, []byte(name+":")); ok {
-			kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(string(rest)), " kB"), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kb << 10
-		}
-	}
-	return 0
-}
-
-// machineMemory is how much memory the machine has; 0: not known.
-func machineMemory() uint64 { return procField("/proc/meminfo", "MemTotal") }
-
-// residentMemory is how much memory of the machine the process holds; 0: not
-// known.
-func residentMemory() uint64 { return procField("/proc/self/status", "VmRSS") }

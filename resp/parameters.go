@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parlorchat/parlor/metric/memory"
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
 )
@@ -239,7 +240,7 @@ func (s *Server) clientMemory() parameter {
 			bytes, err := parseBytes(value)
 			if text, ok := strings.CutSuffix(value, "%"); ok {
 				if share, err = parseSetting(text, 0, 100); err == nil {
-					bytes = int64(machineMemory()) / 100 * share
+					bytes = int64(memory.Total()) / 100 * share
 				}
 			}
 			if err != nil {

@@ -80,7 +80,7 @@ func Examine(ctx context.Context, p Patient) []Finding {
 	}
 	add(p.clock()...)
 	add(limits()...)
-	add(memory()...)
+	add(memoryFindings()...)
 	add(processors())
 	add(p.ports()...)
 	add(p.certificates(time.Now())...)

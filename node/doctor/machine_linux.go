@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/parlorchat/parlor/metric/memory"
 )
 
 // mount is a line of /proc/self/mountinfo.
@@ -182,55 +183,20 @@ func limits() []Finding {
 }
 
 // memory looks at what there is for a process here, in a container too.
-func memory() []Finding {
+func memoryFindings() []Finding {
 	f := Finding{Check: "memory", Status: OK}
-	total, available := meminfo("MemTotal"), meminfo("MemAvailable")
+	total, available := memory.Total(), memory.Available()
 	if total == 0 {
 		f.Status, f.Found = Skip, "/proc/meminfo cannot be read"
 		return []Finding{f}
 	}
 	f.Found = fmt.Sprintf("%d MB, of which %d MB are available", total>>20, available>>20)
-	limit := total
-	if c := cgroupMemory(); c > 0 && c < total {
-		limit = c
-		f.Found += fmt.Sprintf("; %d MB for this container or service", c>>20)
+	limit := memory.Limit()
+	if limit < total {
+		f.Found += fmt.Sprintf("; %d MB for this container or service", limit>>20)
 	}
 	if limit < littleMemory {
 		f.Status, f.Advice = Warn, "give it 1 GB: rows in memory and caches take some hundred megabytes under load"
 	}
 	return []Finding{f}
-}
-
-func meminfo(name string) uint64 {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		fields := strings.Fields(line)
-		if len(fields) >= 2 && fields[0] == name+":" {
-			kb, _ := strconv.ParseUint(fields[1], 10, 64)
-			return kb << 10
-		}
-	}
-	return 0
-}
-
-// cgroupMemory is the limit of the control group; 0 if there is none.
-func cgroupMemory() uint64 {
-	b, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !ok {
-			continue
-		}
-		if b, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", path, "memory.max")); err == nil {
-			n, _ := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64) // "max": none
-			return n
-		}
-	}
-	return 0
 }

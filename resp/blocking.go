@@ -8,6 +8,7 @@ import (
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
+	"github.com/parlorchat/parlor/storage/redis"
 )
 
 var (
@@ -211,7 +212,8 @@ func (s *session) attempt(e *entry, args [][]byte) command.Reply {
 }
 
 // resolveLastIDs catches up with the group and puts the last id of each stream
-// in the place of "$", which stands for the moment when the command came.
+// in the place of "$", which stands for the moment when the command came, and
+// of "+" where there is no entry yet.
 func (s *session) resolveLastIDs(e *entry, args [][]byte) ([][]byte, error) {
 	if e.spec.Is(command.Write) {
 		return args, nil
@@ -225,7 +227,13 @@ func (s *session) resolveLastIDs(e *entry, args [][]byte) ([][]byte, error) {
 	err := s.server.store.View(func(tx *keyspace.Tx) error {
 		tx.Select(s.dbIndex())
 		for i, key := range keys {
-			if string(args[ids+i]) != "$" {
+			switch string(args[ids+i]) {
+			case "$":
+			case redis.LatestEntry:
+				if n, err := tx.XLen(key); n > 0 || err != nil {
+					continue // it is served, or fails, at once
+				}
+			default:
 				continue
 			}
 			last, err := tx.XLast(key)

@@ -57,6 +57,25 @@ func TestReaderDoesNotWaitInVain(t *testing.T) {
 	c.want("[null]", "EXEC")
 }
 
+// "+" is the last entry; where there is none, what comes after the command.
+func TestReaderOfTheLastEntry(t *testing.T) {
+	srv := startServer(t, Config{}, newFakeStore())
+	writer, reader := dial(t, srv.Addr()), dial(t, srv.Addr())
+	writer.do("XADD", "s", "1-1", "f", "old")
+	writer.do("XADD", "s", "1-2", "f", "last")
+	reader.want(`[["s" [["1-2" ["f" "last"]]]]]`, "XREAD", "BLOCK", "0", "STREAMS", "s", "none", "+", "+")
+	writer.do("XDEL", "s", "1-1", "1-2")
+	reader.write(frame("XREAD", "BLOCK", "0", "STREAMS", "s", "none", "+", "+"))
+	waitBlocked(t, srv, 1)
+	writer.do("MULTI")
+	writer.do("XADD", "s", "2-1", "f", "a")
+	writer.do("XADD", "s", "2-2", "f", "b")
+	writer.do("EXEC")
+	if got := reader.read(); got != `[["s" [["2-1" ["f" "a"]] ["2-2" ["f" "b"]]]]]` {
+		t.Errorf("the reader got %s", got)
+	}
+}
+
 // Consumers of a group share the entries, each waiting for its own.
 func TestConsumersWait(t *testing.T) {
 	srv := startServer(t, Config{}, newFakeStore())

@@ -236,6 +236,15 @@ func (s *session) killFilter(args [][]byte) (func(*session) bool, error) {
 				return nil, command.Errorf("ERR", "No such user '"+string(cut(args[1], maxQuoted))+"'")
 			}
 			filter = func(c *session) bool { u := c.user.Load(); return u != nil && u.name == value }
+		case "MAXAGE":
+			age, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return nil, command.Errorf("ERR", "maxage is not an integer or out of range")
+			}
+			if age <= 0 {
+				return nil, command.Errorf("ERR", "maxage should be greater than 0")
+			}
+			filter = func(c *session) bool { return int64(time.Since(c.since).Seconds()) >= age }
 		case "SKIPME":
 			switch strings.ToLower(value) {
 			case "yes":

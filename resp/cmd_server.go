@@ -31,6 +31,8 @@ func serverCommands() []local {
 			}},
 		{spec: also(spec("WAIT", 3, 0, "3.0.0", "Answers on how many other nodes, at least, the connection's writes are: a write is answered when most have it.",
 			command.Arg{Name: "numreplicas", Type: "integer"}, command.Arg{Name: "timeout", Type: "integer"}), "connection"), run: (*session).waitReplicas},
+		{spec: also(spec("WAITAOF", 4, 0, "7.2.0", "Answers whether the connection's writes are on this node's disk, which they are, and on those of how many others at least.",
+			command.Arg{Name: "numlocal", Type: "integer"}, command.Arg{Name: "numreplicas", Type: "integer"}, command.Arg{Name: "timeout", Type: "integer"}), "connection"), run: (*session).waitDurable},
 		container("CONFIG", "server", "2.0.0", "Commands about the configuration.", configCommands()),
 		container("SLOWLOG", "server", "2.2.12", "Commands about slow commands.", slowlogCommands()),
 		container("LATENCY", "server", "2.8.13", "Commands about slow commands over time.", latencyCommands()),
@@ -59,7 +61,25 @@ func timeNow(*session, [][]byte) (command.Reply, error) {
 // waitReplicas: a write is answered when a majority has it, so there is
 // nothing to wait for.
 func (s *session) waitReplicas(args [][]byte) (command.Reply, error) {
-	for _, a := range args[1:] {
+	return s.confirmed(args[1:])
+}
+
+// waitDurable answers for this node as well: what was answered is on its disk.
+func (s *session) waitDurable(args [][]byte) (command.Reply, error) {
+	if local := string(args[1]); local != "0" && local != "1" {
+		return command.Reply{}, command.Errorf("ERR", "value is out of range, must be between 0 and 1")
+	}
+	others, err := s.confirmed(args[2:])
+	if err != nil {
+		return command.Reply{}, err
+	}
+	return command.Array(command.Int(1), others), nil
+}
+
+// confirmed is on how many other nodes, at least, the connection's writes are;
+// args are a number and a timeout, neither of which is needed.
+func (s *session) confirmed(args [][]byte) (command.Reply, error) {
+	for _, a := range args {
 		n, err := strconv.ParseInt(string(a), 10, 64)
 		if err != nil {
 			return command.Reply{}, command.ErrNotInteger

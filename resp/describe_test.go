@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -23,6 +24,9 @@ func TestCommandsAreDescribedAsInRedis(t *testing.T) {
 		for i, what := range []string{"arity", "flags", "first key", "last key", "step", "categories", "key specifications"} {
 			if containerOf(name) == "xgroup" {
 				redis[i] = strings.TrimPrefix(redis[i], "denyoom ") // groups are admitted on a full disk, whatever is done with them
+			}
+			if what == "arity" && slices.Contains(redistest.Grown, strings.ToUpper(name)) {
+				continue
 			}
 			if redis[i] != own[i] {
 				t.Errorf("%s: %s is %s, in Redis %s", name, what, own[i], redis[i])

@@ -23,7 +23,7 @@ func hashCommands() []entry {
 		{"HINCRBY", 4, writeFast, oneKey, "2.0.0", "key field increment", "Adds to an integer in a field.", hincrby},
 		{"HINCRBYFLOAT", 4, writeFast, oneKey, "2.6.0", "key field float", "Adds to a number in a field.", hincrbyfloat},
 		{"HRANDFIELD", -2, read, oneKey, "6.2.0", "key [count [WITHVALUES]]", "Gives fields at random.", hrandfield},
-		{"HSCAN", -3, read, oneKey, "2.8.0", "key cursor [MATCH pattern] [COUNT count]", "Walks the fields, some at a time.", hscan},
+		{"HSCAN", -3, read, oneKey, "2.8.0", "key cursor [MATCH pattern] [COUNT count] [NOVALUES]", "Walks the fields, some at a time.", hscan},
 	}
 }
 
@@ -165,13 +165,17 @@ func hincrbyfloat(c *command.Call, args [][]byte) (command.Reply, error) {
 }
 
 func hscan(c *command.Call, args [][]byte) (command.Reply, error) {
-	cursor, o, err := scanArgs(args)
+	cursor, o, err := scanArgs(args, scanNoValues)
 	if err != nil {
 		return command.Reply{}, err
 	}
 	items := []command.Reply{}
 	next, err := c.HScan(args[1], cursor, o.count, func(f, v []byte) {
-		if o.match(f) {
+		switch {
+		case !o.match(f):
+		case o.names:
+			items = append(items, command.Bulk(f))
+		default:
 			items = append(items, command.Bulk(f), command.Bulk(v))
 		}
 	})

@@ -244,16 +244,28 @@ type scanOptions struct {
 	pattern  []byte // nil: all
 	count    int
 	typeName string // empty: all
+	names    bool   // without the values of fields
 }
 
-func parseScan(args [][]byte, keys bool) (o scanOptions, err error) {
+// What there may be besides MATCH and COUNT.
+const (
+	scanType     = 1 << iota // TYPE
+	scanNoValues             // NOVALUES, from 7.4 on
+)
+
+func parseScan(args [][]byte, also int) (o scanOptions, err error) {
 	o.count = 10
-	for i := 0; i < len(args); i += 2 {
-		if i+1 >= len(args) {
+	for i := 0; i < len(args); i++ {
+		if also&scanNoValues != 0 && is(args[i], "NOVALUES") {
+			o.names = true
+			continue
+		}
+		name := args[i]
+		if i++; i == len(args) {
 			return o, command.ErrSyntax
 		}
-		switch v := args[i+1]; {
-		case is(args[i], "COUNT"):
+		switch v := args[i]; {
+		case is(name, "COUNT"):
 			n, err := intArg(v)
 			if err != nil {
 				return o, err
@@ -262,12 +274,12 @@ func parseScan(args [][]byte, keys bool) (o scanOptions, err error) {
 				return o, command.ErrSyntax
 			}
 			o.count = int(min(n, math.MaxInt32))
-		case is(args[i], "MATCH"):
+		case is(name, "MATCH"):
 			o.pattern = v
 			if string(v) == "*" {
 				o.pattern = nil
 			}
-		case keys && is(args[i], "TYPE"):
+		case also&scanType != 0 && is(name, "TYPE"):
 			o.typeName = strings.ToLower(string(v))
 		default:
 			return o, command.ErrSyntax
@@ -287,7 +299,7 @@ func scan(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	o, err := parseScan(args[2:], true)
+	o, err := parseScan(args[2:], scanType)
 	if err != nil {
 		return command.Reply{}, err
 	}
@@ -301,11 +313,11 @@ func scan(c *command.Call, args [][]byte) (command.Reply, error) {
 }
 
 // scanArgs reads what HSCAN, SSCAN and ZSCAN have after the key.
-func scanArgs(args [][]byte) (cursor uint64, o scanOptions, err error) {
+func scanArgs(args [][]byte, also int) (cursor uint64, o scanOptions, err error) {
 	if cursor, err = parseCursor(args[2]); err != nil {
 		return 0, o, err
 	}
-	o, err = parseScan(args[3:], false)
+	o, err = parseScan(args[3:], also)
 	return cursor, o, err
 }
 

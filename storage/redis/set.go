@@ -162,7 +162,7 @@ func srandmember(c *command.Call, args [][]byte) (command.Reply, error) {
 }
 
 func sscan(c *command.Call, args [][]byte) (command.Reply, error) {
-	cursor, o, err := scanArgs(args)
+	cursor, o, err := scanArgs(args, 0)
 	if err != nil {
 		return command.Reply{}, err
 	}

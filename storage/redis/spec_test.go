@@ -25,7 +25,7 @@ func TestTheTableIsThatOfRedis(t *testing.T) {
 			continue
 		}
 		e := info.Elems[0].Elems
-		if int64(s.Arity) != e[1].Int {
+		if int64(s.Arity) != e[1].Int && !slices.Contains(redistest.Grown, s.Name) {
 			t.Errorf("%s: arity %d, Redis has %d", s.Name, s.Arity, e[1].Int)
 		}
 		flags := e[2].Elems

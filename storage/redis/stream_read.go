@@ -81,12 +81,17 @@ func streamsReply(out []command.Reply) command.Reply {
 	return command.KeyTable(out...)
 }
 
+// LatestEntry stands in XREAD for the id before that of a stream's last entry,
+// from Redis 7.4 on. Of a stream without entries it is "$".
+const LatestEntry = "+"
+
 func xread(c *command.Call, args [][]byte) (command.Reply, error) {
 	r, err := parseReading(args, false)
 	if err != nil {
 		return command.Reply{}, err
 	}
 	after := make([]keyspace.StreamID, len(r.ids))
+	latest := make([]bool, len(r.ids))
 	for i, arg := range r.ids {
 		last, err := c.XLast(r.keys[i])
 		if err != nil {
@@ -95,6 +100,8 @@ func xread(c *command.Call, args [][]byte) (command.Reply, error) {
 		switch string(arg) {
 		case "$":
 			after[i] = last
+		case LatestEntry:
+			latest[i] = true
 		case ">":
 			return command.Reply{}, command.Errorf("ERR", "The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.")
 		default:
@@ -113,7 +120,11 @@ func xread(c *command.Call, args [][]byte) (command.Reply, error) {
 		if !ok {
 			continue
 		}
-		entries, err := entriesBetween(c, key, from, keyspace.MaxStreamID, count, false)
+		most := count
+		if latest[i] {
+			from, most = keyspace.StreamID{}, 1
+		}
+		entries, err := entriesBetween(c, key, from, keyspace.MaxStreamID, most, latest[i])
 		if err != nil {
 			return command.Reply{}, err
 		}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"math"
+	"strings"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -17,8 +18,8 @@ func zsetCommands() []entry {
 		{"ZCARD", 2, readFast, oneKey, "1.2.0", "key", "Counts the members.", zcard},
 		{"ZSCORE", 3, readFast, oneKey, "1.2.0", "key member", "Gives the score of a member.", zscore},
 		{"ZMSCORE", -3, readFast, oneKey, "6.2.0", "key member …", "Gives the scores of members.", zmscore},
-		{"ZRANK", 3, readFast | command.Walks, oneKey, "2.0.0", "key member", "Counts the members below a member.", zrank(false)},
-		{"ZREVRANK", 3, readFast | command.Walks, oneKey, "2.0.0", "key member", "Counts the members above a member.", zrank(true)},
+		{"ZRANK", -3, readFast | command.Walks, oneKey, "2.0.0", "key member [WITHSCORE]", "Counts the members below a member.", zrank(false)},
+		{"ZREVRANK", -3, readFast | command.Walks, oneKey, "2.0.0", "key member [WITHSCORE]", "Counts the members above a member.", zrank(true)},
 		{"ZCOUNT", 4, readFast | command.Walks, oneKey, "2.0.0", "key min max", "Counts the members in a range of scores.", zcount},
 		{"ZLEXCOUNT", 4, readFast | command.Walks, oneKey, "2.8.9", "key min max", "Counts the members in a range of names.", zlexcount},
 		{"ZRANGE", -4, read, oneKey, "1.2.0", "key start stop [BYSCORE|BYLEX] [REV]" + limit + " [WITHSCORES]", "Gives the members in a range.", zrange(byAny, false)},
@@ -202,6 +203,14 @@ func zmscore(c *command.Call, args [][]byte) (command.Reply, error) {
 
 func zrank(reverse bool) handler {
 	return func(c *command.Call, args [][]byte) (command.Reply, error) {
+		switch {
+		case len(args) == 4 && is(args[3], "WITHSCORE"):
+			return zrankWithScore(c, args, reverse)
+		case len(args) == 4:
+			return command.Reply{}, command.ErrSyntax
+		case len(args) > 4:
+			return command.Reply{}, command.ErrArity(strings.ToLower(string(args[0])))
+		}
 		rank, ok, err := c.ZRank(args[1], args[2], reverse)
 		if !ok {
 			return command.Null(), err
@@ -210,8 +219,18 @@ func zrank(reverse bool) handler {
 	}
 }
 
+// zrankWithScore is ZRANK with the option that Redis 7.2 brought.
+func zrankWithScore(c *command.Call, args [][]byte, reverse bool) (command.Reply, error) {
+	rank, ok, err := c.ZRank(args[1], args[2], reverse)
+	if !ok {
+		return command.NullArray(), err
+	}
+	score, _, err := c.ZScore(args[1], args[2])
+	return command.Array(command.Int(rank), command.Double(score)), err
+}
+
 func zscan(c *command.Call, args [][]byte) (command.Reply, error) {
-	cursor, o, err := scanArgs(args)
+	cursor, o, err := scanArgs(args, 0)
 	if err != nil {
 		return command.Reply{}, err
 	}

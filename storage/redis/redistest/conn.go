@@ -98,6 +98,10 @@ func Until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
+// Grown are commands that take more arguments here than in Redis 7.0, as they do
+// in later versions.
+var Grown = []string{"ZRANK", "ZREVRANK"}
+
 // Has says whether the server knows a command, by its name in capitals.
 func (c *Conn) Has(name string) bool { return c.known[name] }
 

@@ -244,8 +244,8 @@ func TestTheBudgetOfAMachine(t *testing.T) {
 		t.Errorf("what was set became %+v", set)
 	}
 	for memory, rows := range map[uint64]int64{1 << 30: 64 * mb, 8 << 30: 128 * mb, 64 << 30: 256 * mb} {
-		if l := (Limits{}).budget(1<<40, memory); l.OverlayBytes != rows {
-			t.Errorf("with %d GB of memory, %d MB of rows wait for a checkpoint, not %d", memory>>30, l.OverlayBytes>>20, rows>>20)
+		if l := (Limits{}).budget(1<<40, memory).withDefaults(); l.OverlayBytes != rows || l.OverlayHard != min(4*rows, 512*mb) {
+			t.Errorf("with %d GB of memory, %d MB of rows wait for a checkpoint, %d at most", memory>>30, l.OverlayBytes>>20, l.OverlayHard>>20)
 		}
 	}
 }

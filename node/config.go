@@ -91,7 +91,7 @@ type Limits struct {
 	WaitingRequests int           // the same, counted; default 200 000
 	EntriesInFlight int           // entries handed to raft and not yet applied; default 2
 	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 1/64 of the memory, 64 to 256 MiB, at most 1/64 of the disk
-	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes
+	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes, up to 512 MiB
 	CheckpointEvery time.Duration // longest time changed rows stay in memory only; default 30 s
 	LogBytes        int64         // of the log behind the checkpoint, kept for slow members; default 512 MiB, at most an eighth of the disk
 	LogEntries      uint64        // the same, counted, instead of by size; default 0: by size
@@ -108,6 +108,7 @@ const (
 	logBytes     = 512 << 20
 	overlayBytes = 64 << 20 // of a machine with little memory
 	overlayMost  = 256 << 20
+	overlayHard  = 512 << 20
 	segmentBytes = 64 << 20
 )
 
@@ -168,7 +169,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.WaitingRequests, 200_000)
 	orDefault(&l.EntriesInFlight, 2)
 	orDefault(&l.OverlayBytes, overlayBytes)
-	orDefault(&l.OverlayHard, 4*l.OverlayBytes)
+	orDefault(&l.OverlayHard, max(2*l.OverlayBytes, min(4*l.OverlayBytes, overlayHard)))
 	orDefault(&l.CheckpointEvery, 30*time.Second)
 	orDefault(&l.LogBytes, logBytes)
 	orDefault(&l.segmentBytes, segmentBytes)

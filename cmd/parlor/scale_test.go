@@ -115,6 +115,7 @@ func TestHugeFigures(t *testing.T) {
 	if err != nil {
 		t.Skip("set PARLOR_HUGE to how many gigabytes the figures are wanted for")
 	}
+	t.Setenv("GOMEMLIMIT", "1GiB") // as on a small machine
 	g := startGroup(t, 1, nil)
 	m := g.members[0]
 	memory := watchMemory(t, m)

@@ -4,8 +4,10 @@
 package memory
 
 import (
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -19,14 +21,24 @@ func Available() uint64 { return field("/proc/meminfo", "MemAvailable") }
 // Resident is what this process holds.
 func Resident() uint64 { return field("/proc/self/status", "VmRSS") }
 
-// Limit is what this process and those with it may hold: the limit of its
-// control group, or all of the machine.
+// Limit is what this process may hold: all of the machine, or the limit of its
+// control group or GOMEMLIMIT, if they are less.
 func Limit() uint64 {
-	total := Total()
-	if group := controlGroup(); group > 0 && (group < total || total == 0) {
-		return group
+	limit := Total()
+	for _, l := range []uint64{controlGroup(), ofRuntime()} {
+		if l > 0 && (l < limit || limit == 0) {
+			limit = l
+		}
 	}
-	return total
+	return limit
+}
+
+// ofRuntime is what Go's runtime was told to keep to; 0: nothing.
+func ofRuntime() uint64 {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return uint64(limit)
+	}
+	return 0
 }
 
 // controlGroup is the limit of the control group (version 2); 0 if there is

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"runtime"
+	"runtime/debug"
 	"testing"
 )
 
@@ -18,6 +19,10 @@ func TestTheFiguresFitEachOther(t *testing.T) {
 	}
 	if resident == 0 || resident > limit {
 		t.Errorf("this process holds %d bytes of %d", resident, limit)
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 24))
+	if l := Limit(); l != 1<<24 {
+		t.Errorf("with GOMEMLIMIT of 16 MB this process may hold %d bytes", l)
 	}
 	if f := field("/proc/meminfo", "NoSuchThing"); f != 0 {
 		t.Errorf("what is not there is %d", f)

@@ -193,16 +193,18 @@ func failReads(items []item, err error) {
 // tells how many it ran.
 func (r *run) readShort(items []item) (n int, err error) {
 	err = r.s.server.store.View(func(tx *keyspace.Tx) error {
+		began := time.Now()
 		for n = 0; n < len(items) && n < viewReads; n++ {
 			it := &items[n]
 			if it.entry == nil {
 				continue
 			}
+			tx.Forget()
 			tx.Select(it.entry.spec.Database(it.db))
 			if takesLong(tx, it.entry, it.args) {
 				return nil
 			}
-			r.s.read(tx, it)
+			began = r.s.read(tx, it, began)
 		}
 		return nil
 	})
@@ -212,18 +214,20 @@ func (r *run) readShort(items []item) (n int, err error) {
 // readLong runs an item without holding up writers.
 func (r *run) readLong(it *item) error {
 	return r.s.server.store.Walk(func(tx *keyspace.Tx) error {
-		r.s.read(tx, it)
+		r.s.read(tx, it, time.Now())
 		return nil
 	})
 }
 
-// read runs one read command.
-func (s *session) read(tx *keyspace.Tx, it *item) {
-	began := time.Now()
+// read runs one read command, which counts from began on, and tells when it
+// ended.
+func (s *session) read(tx *keyspace.Tx, it *item, began time.Time) (ended time.Time) {
 	tx.Select(it.entry.spec.Database(it.db))
 	it.reply = s.call(tx, it.entry, it.args)
 	s.server.events.missed(tx, it)
-	it.took = time.Since(began)
+	ended = time.Now()
+	it.took = ended.Sub(began)
+	return ended
 }
 
 // call runs a command on a read-only window.

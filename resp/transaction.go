@@ -295,9 +295,11 @@ func (s *session) execReads(tx *transaction) error {
 				return errWatchConflict
 			}
 		}
+		began := time.Now()
 		for i := range tx.queue {
 			if it := &tx.queue[i]; it.entry.local == nil {
-				s.read(view, it)
+				view.Forget()
+				began = s.read(view, it, began)
 			}
 		}
 		return nil

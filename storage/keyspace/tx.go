@@ -123,6 +123,16 @@ func (t *Tx) RenewReader(rows storage.Reader, now int64) {
 	t.first.row = row
 }
 
+// Forget begins a new command of a reader, which uses the memory of the object
+// that the one before has read first. What that has returned lives on.
+func (t *Tx) Forget() {
+	if t.last == nil {
+		return
+	}
+	t.last = nil
+	t.first = object{row: t.first.row[:0]}
+}
+
 // NewWriter makes the window of one log entry's commands. index is the log
 // index, which new objects are named after: there must be one Tx an entry.
 // hash is kept up to date with every change. After a rollback of the rows the

@@ -229,6 +229,45 @@ func TestAReaderCannotWrite(t *testing.T) {
 
 // A walk in steps sees each key that was there all the time, and once, however
 // the keys change meanwhile.
+// A reader that runs one command after the other sees of each key what a new
+// reader sees, and what it has answered stays as it was.
+func TestAReaderForgetsWhatItHasRead(t *testing.T) {
+	s := &keyspacetest.State{Now: 1000}
+	must(t, s, func(tx *keyspace.Tx) error {
+		_, err := tx.HSet(b("hash"), b("f"), b("v"))
+		if err == nil {
+			_, err = tx.SAdd(b("set"), b("m"))
+		}
+		if err == nil {
+			err = tx.SetEx(b("short"), b("lived"), 2000)
+		}
+		if err == nil {
+			err = tx.Set(b("long"), b("for ever"))
+		}
+		return err
+	})
+	look := func(tx *keyspace.Tx, key string) string {
+		value, ok, err := tx.Get(b(key))
+		fields, _ := tx.HLen(b(key))
+		expire, there := tx.ExpireAt(b(key))
+		return fmt.Sprintf("%q %v %v; %v fields; dies at %v, %v", value, ok, err, fields, expire, there)
+	}
+	reader := s.Read()
+	first, _, err := reader.Get(b("short"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"hash", "short", "long", "nothing", "set", "long", "short", "hash"} {
+		reader.Forget()
+		if got, want := look(reader, key), look(s.Read(), key); got != want {
+			t.Errorf("%s is %s to a reader that has read others, not %s", key, got, want)
+		}
+	}
+	if string(first) != "lived" {
+		t.Errorf("what was answered has become %q", first)
+	}
+}
+
 func TestAScanThatOthersWriteInto(t *testing.T) {
 	s := &keyspacetest.State{Now: 1000}
 	for i := range 500 {

@@ -35,8 +35,8 @@ func (d *Duel) Run(args []string) {
 	d.log = append(d.log, fmt.Sprintf("%q", args))
 	name := strings.ToUpper(args[0])
 	switch {
-	case !d.Theirs.Has(name) && strings.HasPrefix(name, "H"):
-		return // it is older than the command
+	case !d.known(args):
+		return
 	case strings.Contains(name, "LEX"), name == "ZRANGE" && slices.ContainsFunc(args, func(a string) bool { return strings.EqualFold(a, "BYLEX") }):
 		if len(args) > 1 && !d.oneScore(args[1]) && string(d.Theirs.Do("OBJECT", "ENCODING", args[1]).Str) == "skiplist" {
 			return // names are in order only where scores are equal, and large sets are searched otherwise

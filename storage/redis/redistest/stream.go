@@ -38,7 +38,7 @@ func plain(args []string, waits bool) bool {
 func (d *Duel) Pipeline(m *Maker, templates []string, n int) {
 	var commands [][]string
 	for len(commands) < n {
-		if args := m.Command(m.Pick(templates...)); plain(args, false) && d.known(args[0]) {
+		if args := m.Command(m.Pick(templates...)); plain(args, false) && d.known(args) {
 			commands = append(commands, args)
 			d.log = append(d.log, fmt.Sprintf("%q, in a pipeline", args))
 		}
@@ -50,9 +50,15 @@ func (d *Duel) Pipeline(m *Maker, templates []string, n int) {
 	d.selectDB("0")
 }
 
-// known says whether the real server is new enough for a command.
-func (d *Duel) known(name string) bool {
-	name = strings.ToUpper(name)
+// known says whether the real server is new enough for a command in that form.
+func (d *Duel) known(args []string) bool {
+	name := strings.ToUpper(args[0])
+	switch {
+	case slices.Contains(Grown, name) && len(args) > 3:
+		return d.Theirs.Has("WAITAOF")
+	case name == "XREAD" && slices.Contains(args, "+"):
+		return d.Theirs.Has("HEXPIRE")
+	}
 	return d.Theirs.Has(name) || !strings.HasPrefix(name, "H")
 }
 
@@ -75,7 +81,7 @@ func (d *Duel) Transaction(m *Maker, templates []string, n int, other [2]*Conn) 
 	}
 	commands := [][]string{{"MULTI"}}
 	for len(commands) <= n {
-		if args := m.Command(m.Pick(templates...)); plain(args, true) && d.known(args[0]) {
+		if args := m.Command(m.Pick(templates...)); plain(args, true) && d.known(args) {
 			commands = append(commands, args)
 			d.log = append(d.log, fmt.Sprintf("%q, in a transaction", args))
 		}

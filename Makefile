@@ -25,7 +25,7 @@ check: ## gofmt, vet, module checksums, staticcheck
 	$(STATICCHECK) ./...
 
 race: ## the packages with goroutines of their own, under the race detector
-	CGO_ENABLED=1 go test -race $(RACED)
+	CGO_ENABLED=1 go test -race -timeout 20m $(RACED)
 
 web: ## bundle the widget and the console anew into web/dist
 	go run ./web/build

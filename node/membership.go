@@ -126,24 +126,46 @@ func (n *Node) announcing(ctx context.Context) {
 			n.opt.Fatal(e)
 			return
 		}
-		var retry <-chan time.Time
-		if !recorded {
-			retry = time.After(pause)
-			pause = min(2*pause, 2*time.Second)
-		} else {
+		if recorded {
 			pause = 50 * time.Millisecond
 			n.rememberPeers()
+			if n.waitForsaken(ctx) != nil {
+				return
+			}
+			continue
 		}
-		changed := n.routes.get().changed
-		if recorded {
-			changed = nil // a new leader has it from the log
-		}
+		retry := time.After(pause)
+		pause = min(2*pause, 2*time.Second)
 		select {
 		case <-n.announce:
 		case <-retry:
-		case <-changed:
+		case <-n.routes.get().changed:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// waitForsaken waits until there is something to announce again. A new leader
+// has what was announced from the log. But who has heard of no leader for a
+// while may have been removed when nothing reached it, and a member without a
+// vote would never ask the others for anything.
+func (n *Node) waitForsaken(ctx context.Context) error {
+	patience := 4 * (n.opt.Timing.Heartbeat + n.opt.Timing.Election)
+	for {
+		known := n.routes.get()
+		var enough <-chan time.Time
+		if known.leader == "" {
+			enough = time.After(patience)
+		}
+		select {
+		case <-n.announce:
+			return nil
+		case <-enough:
+			return nil
+		case <-known.changed:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

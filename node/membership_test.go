@@ -50,6 +50,26 @@ func TestAMemberThatWasCutOffLearnsOfItsRemoval(t *testing.T) {
 	g.wait("the removed member to learn of it", func() bool { return gone.Status(t.Context()).Role == "removed" })
 }
 
+// The same happens to a member without a vote, which asks for none: it is told
+// when it has heard of no leader for a while.
+func TestALearnerThatWasCutOffLearnsOfItsRemoval(t *testing.T) {
+	t.Parallel()
+	w := &lines{cut: map[raft.ServerID]bool{}}
+	g := form(t, 3, func(o *Options) { w.join(t, o) })
+	t.Cleanup(w.mend)
+	gone, asked := g.members[g.follower()], g.members[g.leader()]
+	must(t, ask(t, asked, DoDemote, gone.NodeID()))
+	g.wait("the member to have no vote", func() bool { return gone.Status(t.Context()).Role == "learner" })
+	w.mu.Lock()
+	w.cut[raft.ServerID(gone.NodeID())] = true
+	w.mu.Unlock()
+	asked = g.members[g.leader()]
+	if err := asked.Remove(t.Context(), gone.NodeID(), false); err != nil && !strings.Contains(err.Error(), "it will be tried again") {
+		t.Fatal(err)
+	}
+	g.wait("the removed member to learn of it", func() bool { return gone.Status(t.Context()).Role == "removed" })
+}
+
 func TestTheLeaderCanBeRemoved(t *testing.T) {
 	t.Parallel()
 	g := form(t, 3, nil)

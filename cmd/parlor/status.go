@@ -30,7 +30,7 @@ and waits a second for them.
   FSYNC P99              99 of the last 100 entries were on its disk within this
 
 Where there is no leader, it tells what this node knows and the exit code is 1;
-with --stale it is 0.`,
+with --stale it is 0. On a node that was removed from the group it is 1.`,
 		Example: `  parlor status --data-dir /var/lib/parlor
   parlor status --json | jq '.members[] | {name, role, lag}'`,
 		Args: noArguments,
@@ -45,6 +45,9 @@ with --stale it is 0.`,
 			}
 			if err := print(); err != nil {
 				return err
+			}
+			if s.Role == "removed" {
+				return &node.Error{Code: node.CodeRemoved, Message: "this node was removed from the group; parlor reset empties its data folder, so that it can join anew"}
 			}
 			if s.Leader == "" && !stale {
 				return &node.Error{Code: node.CodeNoLeader, Message: "no leader is known: this is what this node knows; --stale takes that for an answer"}

@@ -189,8 +189,8 @@ func (g *group) restoreMembership(t *timeline) (ok bool, err error) {
 		case own.Role == "removed": // what it knows of the group is of before
 			t.sayf("    %s was removed and is made anew", m.name)
 			return false, g.renew(m, t)
-		case asked == nil && len(own.Members) > 0 && own.Leader != "":
-			asked, s = m, own
+		case len(own.Members) > 0 && own.Leader != "" && (asked == nil || own.Role == "leader"):
+			asked, s = m, own // who has only just come knows of members that are gone
 		}
 	}
 	if asked == nil {

@@ -114,6 +114,13 @@ func (m *machine) setClock(off time.Duration, t *timeline) {
 // id is the node's id, as its folder has it; "" without.
 func (m *machine) id() string {
 	content, err := os.ReadFile(filepath.Join(m.dir, "node.json"))
+	for range 3 { // the node may be replacing it just now
+		if err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		content, err = os.ReadFile(filepath.Join(m.dir, "node.json"))
+	}
 	if err != nil {
 		return ""
 	}

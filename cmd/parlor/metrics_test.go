@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,5 +156,59 @@ func TestAlertsFire(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, out)
 		}
+	}
+}
+
+// TestDashboardQueriesAreUnderstood has the same tool read what the dashboard
+// asks Prometheus for, with values in the place of Grafana's variables.
+func TestDashboardQueriesAreUnderstood(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool (of the package prometheus) is not installed")
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "monitoring", "dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard any
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	type rule struct {
+		Record string `json:"record"`
+		Expr   string `json:"expr"`
+	}
+	var rules []rule
+	values := strings.NewReplacer("$__rate_interval", "5m", "$__interval", "1m", "$__range", "1h", "$job", ".+")
+	var visit func(part any)
+	visit = func(part any) {
+		switch part := part.(type) {
+		case []any:
+			for _, p := range part {
+				visit(p)
+			}
+		case map[string]any:
+			if expr, ok := part["expr"].(string); ok {
+				rules = append(rules, rule{fmt.Sprintf("query:%d", len(rules)), values.Replace(expr)})
+			}
+			for _, p := range part {
+				visit(p)
+			}
+		}
+	}
+	visit(dashboard)
+	if len(rules) < 20 {
+		t.Fatalf("the dashboard has %d queries", len(rules))
+	}
+	file := filepath.Join(t.TempDir(), "rules.yml") // JSON is YAML
+	content, err := json.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(promtool, "check", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, out, content)
 	}
 }

@@ -257,7 +257,7 @@ func TestTheBallast(t *testing.T) {
 	disks := &fakeDisks{free: map[string]uint64{}}
 	g := form(t, 1, func(o *Options) {
 		o.disk = disks.of
-		o.Limits.DiskFree, o.Limits.Ballast = 1<<30, 3<<20
+		o.Limits.DiskFree, o.Limits.Ballast, o.Limits.OverlayBytes = 1<<30, 3<<20, 64<<20
 	})
 	m := g.members[0]
 	path := filepath.Join(m.opt.Dir, BallastFile)

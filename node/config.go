@@ -91,7 +91,7 @@ type Limits struct {
 	WaitingRequests int           // the same, counted; default 200 000
 	EntriesInFlight int           // entries handed to raft and not yet applied; default 2
 	OverlayBytes    int64         // rows in memory that call for a checkpoint; default 1/64 of the memory, 64 to 256 MiB, at most 1/64 of the disk
-	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes, up to 512 MiB
+	OverlayHard     int64         // … and that writes are refused at; default 4 × OverlayBytes up to 512 MiB, 2 × at least
 	CheckpointEvery time.Duration // longest time changed rows stay in memory only; default 30 s
 	LogBytes        int64         // of the log behind the checkpoint, kept for slow members; default 512 MiB, at most an eighth of the disk
 	LogEntries      uint64        // the same, counted, instead of by size; default 0: by size

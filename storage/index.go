@@ -77,14 +77,18 @@ func (x *index) row(slot uint64) *row {
 	return &x.rows[place/rowsPiece][place%rowsPiece]
 }
 
+// lookUp gives the part and the slot of a key that is there.
+func (x *index) lookUp(key []byte) (p *slots, slot int, ok bool) {
+	hash := maphash.Bytes(x.seed, key)
+	if p = &x.parts[hash>>partShift]; p.used > 0 {
+		slot, ok = x.find(p, hash, key)
+	}
+	return p, slot, ok
+}
+
 // get gives a row's value, nil if it is a tombstone.
 func (x *index) get(key []byte) (value []byte, ok bool) {
-	hash := maphash.Bytes(x.seed, key)
-	p := &x.parts[hash>>partShift]
-	if p.used == 0 {
-		return nil, false
-	}
-	slot, ok := x.find(p, hash, key)
+	p, slot, ok := x.lookUp(key)
 	if !ok {
 		return nil, false
 	}
@@ -128,22 +132,15 @@ func (x *index) place(r row) uint32 {
 	return place
 }
 
-// forget removes a key and gives the value it had.
-func (x *index) forget(key []byte) (former []byte, ok bool) {
-	hash := maphash.Bytes(x.seed, key)
-	p := &x.parts[hash>>partShift]
-	if p.used == 0 {
-		return nil, false
-	}
-	slot, ok := x.find(p, hash, key)
+// forget removes a key, if it is there.
+func (x *index) forget(key []byte) {
+	p, slot, ok := x.lookUp(key)
 	if !ok {
-		return nil, false
+		return
 	}
-	at := x.row(p.table[slot])
-	former, *at = at.value, row{}
+	*x.row(p.table[slot]) = row{}
 	x.free = append(x.free, uint32(p.table[slot])-1)
 	p.remove(slot)
-	return former, true
 }
 
 // grow doubles the table. The slots know enough of their hashes for that.

@@ -117,15 +117,12 @@ func (o *overlay) set(r row) (former []byte, replaced bool) {
 // forget removes a row as if it had never been set. One of a run comes to
 // light again.
 func (o *overlay) forget(key []byte) {
-	var former []byte
-	var ok bool
-	if o.index != nil {
-		former, ok = o.index.forget(key)
-	} else {
-		former, ok = o.above(key)
-	}
+	former, ok := o.above(key)
 	if !ok {
 		return
+	}
+	if o.index != nil {
+		o.index.forget(key)
 	}
 	s := o.shelf(key)
 	s.put(change{row: row{key: key}, forget: true})

@@ -182,7 +182,7 @@ func limits() []Finding {
 	return []Finding{files, space}
 }
 
-// memory looks at what there is for a process here, in a container too.
+// memoryFindings looks at what there is for a process here, in a container too.
 func memoryFindings() []Finding {
 	f := Finding{Check: "memory", Status: OK}
 	total, available := memory.Total(), memory.Available()
@@ -193,7 +193,7 @@ func memoryFindings() []Finding {
 	f.Found = fmt.Sprintf("%d MB, of which %d MB are available", total>>20, available>>20)
 	limit := memory.Limit()
 	if limit < total {
-		f.Found += fmt.Sprintf("; %d MB for this container or service", limit>>20)
+		f.Found += fmt.Sprintf("; %d MB for this container, service or process", limit>>20)
 	}
 	if limit < littleMemory {
 		f.Status, f.Advice = Warn, "give it 1 GB: rows in memory and caches take some hundred megabytes under load"

@@ -34,7 +34,7 @@ golden: ## rewrite the golden files from what the code does now; read the diff
 	go test ./rules ./core ./resp ./cmd/parlor -update
 
 differential: ## a million random commands against a real redis-server, and a million over sockets
-	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis ./resp -run Differential -timeout 60m -v
+	PARLOR_DIFFERENTIAL=1000000 go test ./storage/redis ./resp -run Differential -count=1 -timeout 60m -v
 
 redis-suite: build ## Redis's own tests, of a checkout of 7.0.15 at REDIS_SRC=…, against this build (UNITS=…; Linux, tclsh)
 	testdata/redis-suite/run.sh $(CURDIR)/parlor "$(REDIS_SRC)" $(UNITS)

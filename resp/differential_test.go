@@ -2,7 +2,6 @@ package resp
 
 import (
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,19 +10,6 @@ import (
 
 	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
-
-// number gives what an environment variable says, or what stands for it.
-func number(t *testing.T, name string, instead uint64) uint64 {
-	s := os.Getenv(name)
-	if s == "" {
-		return instead
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
 
 // later are templates of commands that 7.0 has and later versions answer
 // otherwise: with such a server only the others are compared.
@@ -38,9 +24,7 @@ func later(template string) bool {
 // commands.
 func TestDifferentialOverSockets(t *testing.T) {
 	real := redistest.Start(t)
-	total := int(number(t, "PARLOR_DIFFERENTIAL", 6000))
-	seed := number(t, "PARLOR_DIFFERENTIAL_SEED", uint64(time.Now().UnixNano()))
-	t.Logf("PARLOR_DIFFERENTIAL_SEED=%d", seed)
+	total, seed := redistest.Game(t, 6000)
 	srv := startServer(t, Config{}, startNode(t))
 	mine := redistest.Dial(t, srv.Addr().Network(), srv.Addr().String())
 	others := [2]*redistest.Conn{mine.Again(), real.Again()}

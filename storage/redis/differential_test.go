@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,23 +30,7 @@ func (s *side) Select(db string) { s.db = db[0] - '0' }
 // TestDifferential runs random commands here and on a real server
 // and compares each reply. PARLOR_DIFFERENTIAL sets how many.
 func TestDifferential(t *testing.T) {
-	total := 30_000
-	if s := os.Getenv("PARLOR_DIFFERENTIAL"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("PARLOR_DIFFERENTIAL: %v", err)
-		}
-		total = n
-	}
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("PARLOR_DIFFERENTIAL_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("PARLOR_DIFFERENTIAL_SEED: %v", err)
-		}
-		seed = n
-	}
-	t.Logf("PARLOR_DIFFERENTIAL_SEED=%d", seed)
+	total, seed := redistest.Game(t, 30_000)
 	server := redistest.Start(t)
 	play := redistest.Templates
 	if server.Has("HEXPIRE") {

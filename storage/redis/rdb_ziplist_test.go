@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
@@ -58,8 +57,7 @@ func zipList(items []string) string {
 // ones are refused.
 func TestZipLists(t *testing.T) {
 	server, o := redistest.Start(t), newOurs()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	_, seed := redistest.Game(t, 0)
 	r := rand.New(rand.NewPCG(seed, 0))
 	text := func(s string) string { return rdbLength(len(s)) + s }
 	element := func(i int) string {

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
@@ -13,8 +12,7 @@ import (
 // the beginning only.
 func TestRoughTrimmingAsInRedis(t *testing.T) {
 	server := redistest.Start(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	_, seed := redistest.Game(t, 0)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 20 {
 		o := newOurs()

@@ -34,13 +34,11 @@ type Duel struct {
 func (d *Duel) Run(args []string) {
 	d.log = append(d.log, fmt.Sprintf("%q", args))
 	name := strings.ToUpper(args[0])
-	switch {
-	case !d.known(args):
+	if !d.known(args) {
 		return
-	case strings.Contains(name, "LEX"), name == "ZRANGE" && slices.ContainsFunc(args, func(a string) bool { return strings.EqualFold(a, "BYLEX") }):
-		if len(args) > 1 && !d.oneScore(args[1]) && string(d.Theirs.Do("OBJECT", "ENCODING", args[1]).Str) == "skiplist" {
-			return // names are in order only where scores are equal, and large sets are searched otherwise
-		}
+	}
+	if key, ok := rangesByName(args); ok && !d.oneScore(key) && string(d.Theirs.Do("OBJECT", "ENCODING", key).Str) == "skiplist" {
+		return // names are in order only where scores are equal, and large sets are searched otherwise
 	}
 	switch name {
 	case "SELECT":
@@ -101,6 +99,24 @@ func (d *Duel) history(args []string) []string {
 	}
 	slices.Reverse(out)
 	return out
+}
+
+// rangesByName says whether a command reads a sorted set by the names of its
+// members, and which. The name of the command is first, the set second, but
+// for ZRANGESTORE's.
+func rangesByName(args []string) (key string, ok bool) {
+	name := strings.ToUpper(args[0])
+	if !strings.Contains(name, "LEX") && !slices.ContainsFunc(args, func(a string) bool { return strings.EqualFold(a, "BYLEX") }) {
+		return "", false
+	}
+	source := 1
+	if name == "ZRANGESTORE" {
+		source = 2
+	}
+	if len(args) <= source {
+		return "", false
+	}
+	return args[source], true
 }
 
 // oneScore says whether all members of a sorted set have the same score.

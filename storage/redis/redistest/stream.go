@@ -30,7 +30,7 @@ func plain(args []string, waits bool) bool {
 	case "XADD":
 		return !slices.Contains(args, "*")
 	}
-	byName := strings.Contains(name, "LEX") || slices.ContainsFunc(args, func(a string) bool { return strings.EqualFold(a, "BYLEX") })
+	_, byName := rangesByName(args)
 	return !byName
 }
 

@@ -186,7 +186,8 @@ func (z *zspan) each(c *command.Call, key []byte, fn func(m []byte, score float6
 // eachByName walks the members in the range of names. Redis looks for its first
 // member and goes on to its last, in order of the scores; where they differ,
 // names are not in order, and what is found depends on where it looks. Here it
-// looks from the beginning, as Redis does in small sets.
+// looks from the beginning, as Redis does in small sets, and members that LIMIT
+// skips may lie beyond the range, but for the first.
 func (z *zspan) eachByName(c *command.Call, key []byte, fn func(m []byte, score float64) bool) error {
 	first, last, err := edges(c, key)
 	if err != nil || first.Member == nil || z.below(last.Member) || z.above(first.Member) {
@@ -205,13 +206,14 @@ func (z *zspan) eachByName(c *command.Call, key []byte, fn func(m []byte, score 
 	if z.reverse {
 		before, beyond = beyond, before
 	}
-	entered := false
+	entered := int64(0)
 	return c.ZEach(key, math.Inf(-1), math.Inf(1), z.reverse, func(m []byte, score float64) bool {
-		if !entered && before(m) {
+		if entered == 0 && before(m) {
 			return true
 		}
-		entered = true
-		return !beyond(m) && fn(m, score)
+		skipped := 0 < entered && entered < z.offset
+		entered++
+		return (skipped || !beyond(m)) && fn(m, score)
 	})
 }
 

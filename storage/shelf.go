@@ -28,9 +28,11 @@ type shelf struct {
 	tree   *btree.BTreeG[row]
 	recent changes // after what is in the tree
 	rows   int     // in the tree and in recent
+	idle   int     // times that a writer filled the tree since somebody read in order
 	// asked counts reads in order. Copies share it: who reads in a copy soon
 	// reads in the next one.
-	asked *atomic.Int32
+	asked   *atomic.Int32
+	sawAsks int32 // asked when a writer filled the tree last
 }
 
 // change is a row put into a shelf or, with forget, taken out.
@@ -70,10 +72,27 @@ const (
 
 func (s *shelf) put(c change) {
 	s.recent.add(c)
-	n := s.recent.n
-	if n >= fewRecent && (n >= 2*s.rows || n >= s.tree.Len()/8 && s.asked.Load() >= oftenAsked) {
+	if n := s.recent.n; n >= fewRecent && (n >= 2*s.rows || s.inDemand(n)) {
 		s.fill()
 	}
+}
+
+// inDemand says whether so many writes are too many to be left to the next who
+// reads in order. While nobody does, twice as many are left each time.
+func (s *shelf) inDemand(n int) bool {
+	asks := s.asked.Load()
+	if asks < oftenAsked {
+		return false
+	}
+	if asks != s.sawAsks {
+		s.idle = 0
+	}
+	if n < s.tree.Len()/8<<min(s.idle, 8) {
+		return false
+	}
+	s.idle++
+	s.sawAsks = asks
+	return true
 }
 
 // sorted gives the tree with everything in it. Who has it must not use it

@@ -82,17 +82,30 @@ func sameRows(t *testing.T, o *overlay, want map[string]string) {
 	}
 }
 
-// BenchmarkShelfFill is what the first reader in order pays for a row.
+// BenchmarkShelfFill is what the first reader in order pays for a row that is
+// new, beside so many times as many rows that are in the tree.
 func BenchmarkShelfFill(b *testing.B) {
-	const rows = 100_000
-	var written changes
-	for i := range rows {
-		written.add(change{row: row{key: benchKey(i)}})
+	const rows = 20_000
+	for _, times := range []int{0, 1, 8, 16, 32} {
+		b.Run(fmt.Sprintf("beside=%d", times), func(b *testing.B) {
+			s := newShelf()
+			var written changes
+			for i := range rows * (times + 1) {
+				c := change{row: row{key: benchKey(i * 7919 % (rows * (times + 1)))}}
+				if i < rows {
+					written.add(c)
+				} else {
+					s.put(c)
+				}
+			}
+			s.sorted()
+			b.ResetTimer()
+			for range b.N {
+				c := s.copy()
+				c.recent = written.copy()
+				c.sorted()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+		})
 	}
-	for b.Loop() {
-		s := newShelf()
-		s.recent = written.copy()
-		s.sorted()
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 }

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"bytes"
+	"unsafe"
 
 	"github.com/parlorchat/parlor/storage"
 )
@@ -231,7 +232,7 @@ func (t *Tx) loadIn(slot int, key []byte) *object {
 		t.last = o
 		return o
 	}
-	t.cache[string(o.row)] = o
+	t.cache[unsafe.String(unsafe.SliceData(o.row), len(o.row))] = o // nobody changes a row's key
 	return o
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -12,7 +13,10 @@ import (
 
 // The leader puts everything that waits into one log entry at once, with no
 // delay of its own: while entries are under way, more requests come together,
-// so that batches grow with the load and an idle group answers fast.
+// so that batches grow with the load and an idle group answers fast. A second
+// entry goes on its way beside the first when it carries as much: an entry
+// costs each member a sync, whatever is in it, and a small one that only just
+// missed the one before would make the next one small as well.
 
 // chunk is encoded requests of one follower that stay together.
 type chunk struct {
@@ -95,6 +99,17 @@ func (b *inbox) take(out []chunk, maxBytes, maxCommands int) []chunk {
 	return out
 }
 
+// commands is how many wait.
+func (b *inbox) commands() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for i := range b.chunks {
+		n += b.chunks[i].commands
+	}
+	return n
+}
+
 // clear forgets everything: the senders will send it again, to whoever leads.
 func (b *inbox) clear() {
 	b.mu.Lock()
@@ -112,6 +127,9 @@ type batcher struct {
 	clock   *leaderClock
 	limits  Limits
 	metrics *nodeMetrics
+
+	underWay atomic.Int64  // commands in entries that are under way
+	landed   chan struct{} // capacity 1: an entry is not any more
 }
 
 // run makes entries until ctx ends or raft refuses one. On return nothing of
@@ -119,6 +137,7 @@ type batcher struct {
 func (b *batcher) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer b.pending.enough(0) // for who takes them then
 	slots := make(chan struct{}, b.limits.EntriesInFlight)
 	scratch := batch{}
 	for {
@@ -131,6 +150,8 @@ func (b *batcher) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		commands := scratch.commands
+		b.underWay.Add(int64(commands))
 		started := time.Now()
 		future := b.raft.ApplyLog(raft.Log{Data: entry}, 0)
 		go func() {
@@ -138,32 +159,45 @@ func (b *batcher) run(ctx context.Context) error {
 				cancel(err)
 			}
 			b.metrics.entryLatency.UpdateDuration(started)
+			b.underWay.Add(-int64(commands))
 			<-slots
+			select {
+			case b.landed <- struct{}{}:
+			default:
+			}
 		}()
 	}
 }
 
 // batch is what goes into one entry, kept to use its memory again.
 type batch struct {
-	own    []byte
-	chunks []chunk
+	own      []byte
+	chunks   []chunk
+	commands int
 }
 
 // next waits until there is something and makes an entry of it.
 func (b *batcher) next(ctx context.Context, s *batch) ([]byte, error) {
 	for {
-		entry := b.fill(s)
-		if entry != nil {
-			return entry, nil
+		if b.worthwhile() {
+			if entry := b.fill(s); entry != nil {
+				return entry, nil
+			}
 		}
 		select {
 		case <-b.pending.arrived:
 			runtime.Gosched() // clients that are ready come along
 		case <-b.inbox.arrived:
+		case <-b.landed:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// worthwhile says whether what waits is to have an entry now.
+func (b *batcher) worthwhile() bool {
+	return b.pending.enough(max(int(b.underWay.Load())-b.inbox.commands(), 0))
 }
 
 // fill takes from the followers first, but at most half an entry of it while
@@ -194,6 +228,7 @@ func (b *batcher) fill(s *batch) []byte {
 	}
 	parts = append(parts, s.own)
 	entry := raftfsm.EncodeParts(b.clock.now(), newSeed(), items, parts)
+	s.commands = commands
 	b.metrics.entryCommands.Update(float64(commands))
 	b.metrics.entryBytes.Update(float64(len(entry)))
 	if cap(s.own) > 4*b.limits.EntryBytes {

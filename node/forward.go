@@ -16,6 +16,7 @@ import (
 const (
 	chunkBytes    = 64 << 10 // requests that a follower sends together
 	chunkCommands = 128
+	chunkShare    = 4                     // what waits goes when it is one in so many of what is on its way
 	routeBackoff  = 20 * time.Millisecond // before trying the same leader again
 )
 
@@ -121,10 +122,15 @@ func (n *Node) carryTo(ctx context.Context, r route) (err error) {
 		_, err := io.Copy(io.Discard, conn)
 		cancel(errors.Join(errors.New("the leader hung up"), err))
 	}()
+	defer n.pending.enough(0) // for who takes them then
 	w := bufio.NewWriterSize(conn, 2*chunkBytes)
 	var buf []byte
 	for {
-		data, items, commands := n.pending.take(buf[:0], chunkBytes, chunkCommands)
+		var data []byte
+		items, commands := 0, 0
+		if n.pending.enoughBeside(chunkShare) {
+			data, items, commands = n.pending.take(buf[:0], chunkBytes, chunkCommands)
+		}
 		if items > 0 {
 			if err := writeFrame(w, frameWrites, uint64(items)<<32|uint64(commands), data); err != nil {
 				return err

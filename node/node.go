@@ -240,7 +240,7 @@ func (n *Node) start(context.Context) error {
 	}
 	n.started = true
 	n.book.follow(n.configured)
-	n.batcher = &batcher{raft: n.raft, pending: n.pending, inbox: n.inbox, clock: n.clock, limits: n.opt.Limits, metrics: n.metrics}
+	n.batcher = &batcher{raft: n.raft, pending: n.pending, inbox: n.inbox, clock: n.clock, limits: n.opt.Limits, metrics: n.metrics, landed: make(chan struct{}, 1)}
 	n.gauges(n.opt.Metrics)
 
 	n.background(func() { n.followLeadership(n.ctx.Done()) })

@@ -35,6 +35,7 @@ type pending struct {
 	bytes   int    // of requests without an outcome
 	count   int    // of requests without an outcome
 	closed  bool
+	few     int           // less than so many are not worth taking: see enough
 	arrived chan struct{} // capacity 1: there is something to take
 }
 
@@ -107,7 +108,9 @@ func (p *pending) add(reqs []command.Request, deadline time.Time) *call {
 	c.last = p.end - 1
 	p.bytes += total
 	p.count += c.left
-	p.signal()
+	if p.untaken() >= p.few {
+		p.signal()
+	}
 	return c
 }
 
@@ -223,6 +226,29 @@ func (p *pending) take(dst []byte, maxBytes, maxCommands int) (out []byte, items
 	return dst, items, commands
 }
 
+// enough tells whether at least few requests wait to be taken. If not, arrived
+// says so once they do, or once nothing that was taken is without an outcome.
+func (p *pending) enough(few int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.few = few
+	return p.untaken() >= few
+}
+
+// enoughBeside is enough for one in so many of those that were taken and have
+// no outcome.
+func (p *pending) enoughBeside(part int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.few = p.underWay() / part
+	return p.untaken() >= p.few
+}
+
+// untaken is how many requests wait to be taken, some of which may have been
+// given up since; underWay is how many were taken and have no outcome.
+func (p *pending) untaken() int  { return int(p.end - p.next) }
+func (p *pending) underWay() int { return max(p.count-p.untaken(), 0) }
+
 // waiting tells whether there is something to take.
 func (p *pending) waiting() bool {
 	p.mu.Lock()
@@ -274,12 +300,19 @@ func (p *pending) finish(s *slot, r command.Result) {
 	}
 }
 
-// advance moves first past what has its outcome.
+// advance moves first past what has its outcome. When nothing is under way any
+// more, nobody waits for more to come.
 func (p *pending) advance() {
 	for p.first < p.end && p.slot(p.first).call == nil {
 		p.first++
 	}
 	p.next = max(p.next, p.first)
+	if p.few > 0 && p.underWay() == 0 {
+		p.few = 0
+		if p.count > 0 {
+			p.signal()
+		}
+	}
 }
 
 // giveUp ends the requests of a call whose caller does not wait any longer.

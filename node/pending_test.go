@@ -36,6 +36,7 @@ func TestEveryRequestGetsOneOutcome(t *testing.T) {
 		}
 		open := map[uint64]known{} // by sequence number
 		calls := map[*call]int{}   // without an outcome
+		asleep := false            // who takes them waits to be told
 		finish := func(seq uint64) {
 			k := open[seq]
 			delete(open, seq)
@@ -76,6 +77,13 @@ func TestEveryRequestGetsOneOutcome(t *testing.T) {
 					t.Fatalf("took %d of %d", items, want)
 				}
 			},
+			"ask": func(t *rapid.T) {
+				select {
+				case <-p.arrived:
+				default:
+				}
+				asleep = !p.enoughBeside(rapid.IntRange(1, 4).Draw(t, "part"))
+			},
 			"rewind": func(t *rapid.T) {
 				p.rewind()
 				if p.waiting() != (len(open) > 0) {
@@ -112,6 +120,22 @@ func TestEveryRequestGetsOneOutcome(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
+				if asleep {
+					select {
+					case <-p.arrived:
+						asleep = false
+					default:
+						waiting := 0
+						for seq := range open {
+							if seq >= p.next {
+								waiting++
+							}
+						}
+						if waiting > 0 && waiting == len(open) {
+							t.Fatalf("%d requests wait, nothing is under way, and nobody is told", waiting)
+						}
+					}
+				}
 				for c, left := range calls {
 					if isDone(c) != (left == 0) {
 						t.Fatalf("a call with %d requests open is done: %v", left, isDone(c))

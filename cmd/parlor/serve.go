@@ -91,6 +91,7 @@ the certificate before goes on.`,
 			if err := s.check(io.MultiWriter(cmd.ErrOrStderr(), recent)); err != nil {
 				return err
 			}
+			relaxTimers()
 			return runServe(cmd, *o, *f)
 		},
 	}

@@ -195,9 +195,11 @@ func (b *batcher) next(ctx context.Context, s *batch) ([]byte, error) {
 	}
 }
 
-// worthwhile says whether what waits is to have an entry now.
+// worthwhile says whether what waits is to have an entry now: it fills one, or
+// is as much as what is under way.
 func (b *batcher) worthwhile() bool {
-	return b.pending.enough(max(int(b.underWay.Load())-b.inbox.commands(), 0))
+	few := min(int(b.underWay.Load()), b.limits.EntryCommands)
+	return b.pending.enough(max(few-b.inbox.commands(), 0))
 }
 
 // fill takes from the followers first, but at most half an entry of it while

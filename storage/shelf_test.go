@@ -60,6 +60,33 @@ func TestShelfForgetsFormerWrites(t *testing.T) {
 	}
 }
 
+// A shelf that was often read in order is brought up to date before the next
+// reader, but not again and again where none comes.
+func TestShelfWaitsForReaders(t *testing.T) {
+	o, n := newOverlay(), 0
+	write := func(rows int) (fills int) {
+		for range rows {
+			former := o.shelves['k'].recent.n
+			o.set(row{fmt.Appendf(nil, "k%d", n), noBytes})
+			if n++; o.shelves['k'].recent.n < former {
+				fills++
+			}
+		}
+		return fills
+	}
+	o.set(row{[]byte("k"), noBytes})
+	write(2 * fewRecent)
+	for range oftenAsked {
+		o.shelves['k'].sorted()
+	}
+	if fills := write(fewRecent); fills != 1 {
+		t.Errorf("sorted %d times after reads, want once", fills)
+	}
+	if fills := write(40 * fewRecent); fills > 8 {
+		t.Errorf("sorted %d times while nobody read", fills)
+	}
+}
+
 func sameRows(t *testing.T, o *overlay, want map[string]string) {
 	t.Helper()
 	var keys []string
@@ -99,8 +126,7 @@ func BenchmarkShelfFill(b *testing.B) {
 				}
 			}
 			s.sorted()
-			b.ResetTimer()
-			for range b.N {
+			for b.Loop() {
 				c := s.copy()
 				c.recent = written.copy()
 				c.sorted()

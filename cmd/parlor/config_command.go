@@ -152,7 +152,7 @@ func printChecked(out io.Writer, s settings, stray []string) error {
 // strayVariables are those of the environment that look like settings, and
 // are none.
 func strayVariables(root *cobra.Command, environment []string) (stray []string) {
-	known := map[string]bool{envName("config"): true}
+	known := map[string]bool{envName("config"): true, timersRelaxed: true}
 	for name := range settingNames(root) {
 		known[envName(name)] = true
 	}

@@ -79,6 +79,9 @@ of a config file: parlor config --help.`,
 		if cmd.Parent() != nil && cmd.Parent().Name() == "config" {
 			return nil // it is about the file: it reads it itself
 		}
+		if cmd.Name() == "serve" {
+			relaxTimers() // before the first file is read
+		}
 		_, err := fillFlags(cmd, os.LookupEnv)
 		return err
 	}

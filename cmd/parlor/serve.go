@@ -21,6 +21,10 @@ import (
 
 const defaultDataDir = "parlor-data"
 
+// timersRelaxed is a variable in the environment of a process that relaxTimers
+// began anew.
+const timersRelaxed = "PARLOR_TIMERS_RELAXED"
+
 // serveFlags are what serve is told beyond server.Options.
 type serveFlags struct {
 	passwordFile  string
@@ -91,7 +95,6 @@ the certificate before goes on.`,
 			if err := s.check(io.MultiWriter(cmd.ErrOrStderr(), recent)); err != nil {
 				return err
 			}
-			relaxTimers()
 			return runServe(cmd, *o, *f)
 		},
 	}

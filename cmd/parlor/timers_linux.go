@@ -18,19 +18,16 @@ import (
 // more, and those of one client alone are answered sooner, too.
 const timerSlack = 500 * time.Microsecond
 
-// timersRelaxed is set in the environment of a process that relaxTimers began.
-const timersRelaxed = "PARLOR_TIMERS_RELAXED"
-
 // relaxTimers lets the timers of this process be late by timerSlack. A thread
 // has that from the one that made it, and the scheduler's was there before
 // main: so the process begins anew, with the same id, and must not have opened
-// anything yet. Where the system wants none of it, all stays as it is. The unit
-// of systemd has TimerSlackNSec instead.
+// or read anything yet: a password may come out of a pipe. Where the system wants
+// none of it, all stays as it is. The unit of systemd has TimerSlackNSec instead.
 func relaxTimers() {
 	if os.Getenv(timersRelaxed) != "" {
 		return
 	}
-	runtime.LockOSThread()
+	runtime.LockOSThread() // the slack is the thread's, and the one that calls Exec stays
 	defer runtime.UnlockOSThread()
 	if now, err := allowedSlack(); err != nil || now >= timerSlack {
 		return

@@ -57,8 +57,7 @@ func zipList(items []string) string {
 // ones are refused.
 func TestZipLists(t *testing.T) {
 	server, o := redistest.Start(t), newOurs()
-	_, seed := redistest.Game(t, 0)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := rand.New(rand.NewPCG(redistest.Seed(t), 0))
 	text := func(s string) string { return rdbLength(len(s)) + s }
 	element := func(i int) string {
 		switch r.IntN(4) {

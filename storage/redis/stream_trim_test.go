@@ -12,8 +12,7 @@ import (
 // the beginning only.
 func TestRoughTrimmingAsInRedis(t *testing.T) {
 	server := redistest.Start(t)
-	_, seed := redistest.Game(t, 0)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := rand.New(rand.NewPCG(redistest.Seed(t), 0))
 	for range 20 {
 		o := newOurs()
 		d := &redistest.Duel{T: t, Ours: &side{o, 2}, Theirs: server, Proto: 2, Verify: o.state.Verify}

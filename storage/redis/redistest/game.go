@@ -7,26 +7,29 @@ import (
 	"time"
 )
 
-// Game says how many random commands a test is to run, and of which seed. Of
-// go test the game is the same each time, so that what fails in it came with
-// the last change; whoever asks for more commands by PARLOR_DIFFERENTIAL plays
-// a game that nobody has played yet, or the one of PARLOR_DIFFERENTIAL_SEED.
+// Game says how many random commands a test is to run, those that are usual or
+// PARLOR_DIFFERENTIAL, and of which seed.
 func Game(t testing.TB, usual int) (commands int, seed uint64) {
 	t.Helper()
-	n, asked := number(t, "PARLOR_DIFFERENTIAL")
-	if !asked {
-		n = uint64(usual)
+	if n, asked := number(t, "PARLOR_DIFFERENTIAL"); asked {
+		usual = int(n)
 	}
+	return usual, Seed(t)
+}
+
+// Seed is that of a test's random input. In go test it is the same each time,
+// so that what fails came with the last change; whoever sets PARLOR_DIFFERENTIAL
+// gets one that nobody has had yet, or that of PARLOR_DIFFERENTIAL_SEED.
+func Seed(t testing.TB) uint64 {
+	t.Helper()
 	seed, given := number(t, "PARLOR_DIFFERENTIAL_SEED")
-	switch {
-	case given:
-	case asked:
+	if _, asked := number(t, "PARLOR_DIFFERENTIAL"); asked && !given {
 		seed = uint64(time.Now().UnixNano())
-	default:
+	} else if !given {
 		seed = 1
 	}
-	t.Logf("PARLOR_DIFFERENTIAL=%d PARLOR_DIFFERENTIAL_SEED=%d", n, seed)
-	return int(n), seed
+	t.Logf("PARLOR_DIFFERENTIAL_SEED=%d", seed)
+	return seed
 }
 
 func number(t testing.TB, name string) (n uint64, given bool) {

@@ -247,6 +247,7 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.routes.follow(n.raft, n.ctx.Done()) })
 	n.background(func() { n.carry(n.ctx) })
 	n.background(func() { n.expiring(n.ctx) })
+	n.background(func() { n.pending.tellAll() })
 	n.background(func() { n.hearing(n.ctx) })
 	n.background(func() { n.reads.serve(n.ctx) })
 	n.background(func() { n.leaderRound.serve(n.ctx) })
@@ -428,6 +429,46 @@ func (n *Node) Propose(ctx context.Context, reqs []command.Request) []command.Re
 	return n.carryOut(ctx, reqs, deadline)
 }
 
+// Submit is Propose for who does not wait: done is called with the results, once,
+// on a goroutine that tells all such results and must not be held up. giveUp has
+// them told soon, with an error where there is none yet that says whether the
+// request may have happened; it is nil, and nothing was done, where Propose
+// would wait before it takes the requests in, or refuse them. Results are waited
+// for no longer than about limit.
+func (n *Node) Submit(reqs []command.Request, limit time.Duration, done func([]command.Result)) (giveUp func()) {
+	if len(reqs) == 0 || n.serves() != nil || len(n.Alarms()) > 0 || n.overloaded() {
+		return nil
+	}
+	started := time.Now()
+	c := n.pending.start(reqs, started.Add(min(limit, n.opt.Timing.Propose)), func(results []command.Result) {
+		n.count(started, results)
+		done(results)
+	})
+	if c == nil {
+		return nil
+	}
+	return func() { n.pending.giveUp(c) }
+}
+
+// Current says whether ReadIndex would return at once.
+func (n *Node) Current() bool {
+	if n.serves() != nil {
+		return false
+	}
+	index, ok := n.soleReadIndex()
+	return ok && n.Applied() >= index
+}
+
+// count is told of every request that was taken in.
+func (n *Node) count(started time.Time, results []command.Result) {
+	n.metrics.propose.UpdateDuration(started)
+	for i := range results {
+		if results[i].Err != nil {
+			n.metrics.refused.Inc()
+		}
+	}
+}
+
 // carryOut is Propose for what is admitted.
 func (n *Node) carryOut(ctx context.Context, reqs []command.Request, deadline time.Time) []command.Result {
 	started := time.Now()
@@ -436,12 +477,7 @@ func (n *Node) carryOut(ctx context.Context, reqs []command.Request, deadline ti
 	}
 	c := n.pending.add(reqs, deadline)
 	results := n.pending.wait(ctx, c)
-	n.metrics.propose.UpdateDuration(started)
-	for i := range results {
-		if results[i].Err != nil {
-			n.metrics.refused.Inc()
-		}
-	}
+	n.count(started, results)
 	return results
 }
 

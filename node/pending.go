@@ -37,6 +37,11 @@ type pending struct {
 	closed  bool
 	few     int           // less than so many are not worth taking: see enough
 	arrived chan struct{} // capacity 1: there is something to take
+
+	finished []*call       // whose results are still to be told
+	telling  chan struct{} // capacity 1: there are some
+	over     bool
+	ended    chan struct{} // closed when no more results will come
 }
 
 // slot is one request. Without a call it has its outcome or was given up.
@@ -49,21 +54,22 @@ type slot struct {
 	sent     bool  // taken at least once: it may be in a log somewhere
 }
 
-// call is one Propose. All but done is guarded by pending.mu until done is
-// closed.
+// call is one Propose or Submit. All but done is guarded by pending.mu until it
+// has its results.
 type call struct {
 	results []command.Result
 	first   uint64 // number of its first request that was taken in
 	last    uint64
-	left    int // without an outcome
-	done    chan struct{}
+	left    int                    // without an outcome
+	done    chan struct{}          // closed when it has its results; nil if they are told
+	tell    func([]command.Result) // nil if somebody waits for done
 }
 
 func newPending(origin [16]byte, boot uint64, table *command.Table, limits Limits) *pending {
 	return &pending{
 		origin: origin, boot: boot, table: table, limits: limits, level: func() int { return command.FirstLevel },
 		ring: make([]slot, 1024), first: 1, next: 1, end: 1,
-		arrived: make(chan struct{}, 1),
+		arrived: make(chan struct{}, 1), telling: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 }
 
@@ -73,6 +79,23 @@ func (p *pending) slot(seq uint64) *slot { return &p.ring[seq&uint64(len(p.ring)
 // results; a call with nothing left is done at once.
 func (p *pending) add(reqs []command.Request, deadline time.Time) *call {
 	c := &call{results: make([]command.Result, len(reqs)), done: make(chan struct{})}
+	p.takeIn(c, reqs, deadline)
+	return c
+}
+
+// start is add for one who does not wait: tell is called with the results, by
+// tellAll. It gives nil if nothing was taken in.
+func (p *pending) start(reqs []command.Request, deadline time.Time, tell func([]command.Result)) *call {
+	c := &call{results: make([]command.Result, len(reqs)), tell: tell}
+	if p.takeIn(c, reqs, deadline) {
+		return c
+	}
+	return nil
+}
+
+// takeIn says whether any of the requests was taken in. A call of which none
+// was is done.
+func (p *pending) takeIn(c *call, reqs []command.Request, deadline time.Time) bool {
 	total := 0
 	for i := range reqs {
 		size := itemSize(&reqs[i])
@@ -93,8 +116,10 @@ func (p *pending) add(reqs []command.Request, deadline time.Time) *call {
 		c.left = 0
 	}
 	if c.left == 0 {
-		close(c.done)
-		return c
+		if c.done != nil {
+			close(c.done)
+		}
+		return false
 	}
 	p.grow(c.left)
 	c.first = p.end
@@ -111,7 +136,7 @@ func (p *pending) add(reqs []command.Request, deadline time.Time) *call {
 	if p.untaken() >= p.few {
 		p.signal()
 	}
-	return c
+	return true
 }
 
 // check refuses what must not get into the log: a command that a state machine
@@ -295,8 +320,37 @@ func (p *pending) finish(s *slot, r command.Result) {
 	p.bytes -= s.size
 	p.count--
 	*s = slot{}
-	if c.left--; c.left == 0 {
+	if c.left--; c.left > 0 {
+		return
+	}
+	if c.tell == nil {
 		close(c.done)
+		return
+	}
+	p.finished = append(p.finished, c)
+	select {
+	case p.telling <- struct{}{}:
+	default:
+	}
+}
+
+// tellAll tells those who do not wait their results, until abandon has made the
+// last ones.
+func (p *pending) tellAll() {
+	var calls []*call
+	for on := true; on; {
+		select {
+		case <-p.telling:
+		case <-p.ended:
+			on = false
+		}
+		p.mu.Lock()
+		calls, p.finished = p.finished, calls[:0]
+		p.mu.Unlock()
+		for i, c := range calls {
+			calls[i] = nil
+			c.tell(c.results)
+		}
 	}
 }
 
@@ -385,6 +439,10 @@ func (p *pending) abandon() {
 		}
 	}
 	p.advance()
+	if !p.over {
+		p.over = true
+		close(p.ended)
+	}
 }
 
 // load says how much waits.

@@ -196,6 +196,10 @@ func (s *slowStore) Propose(ctx context.Context, reqs []command.Request) []comma
 	}
 }
 
+func (s *slowStore) Submit(reqs []command.Request, limit time.Duration, done func([]command.Result)) (giveUp func()) {
+	return startBy(s.Propose, reqs, limit, done)
+}
+
 // A server that stops answers what it is doing, within the time it is given.
 func TestCloseAnswersWhatIsUnderWay(t *testing.T) {
 	store := &slowStore{newFakeStore(), make(chan struct{}), make(chan struct{})}

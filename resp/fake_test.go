@@ -63,6 +63,25 @@ func (f *fakeStore) Propose(ctx context.Context, reqs []command.Request) []comma
 	return results
 }
 
+func (f *fakeStore) Submit(reqs []command.Request, limit time.Duration, done func([]command.Result)) (giveUp func()) {
+	return startBy(f.Propose, reqs, limit, done)
+}
+
+func startBy(propose func(context.Context, []command.Request) []command.Result, reqs []command.Request, limit time.Duration, done func([]command.Result)) (giveUp func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	go func() {
+		defer cancel()
+		done(propose(ctx, reqs))
+	}()
+	return cancel
+}
+
+func (f *fakeStore) Current() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.readErr == nil
+}
+
 func (f *fakeStore) propose(reqs []command.Request) []command.Result {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/parlorchat/parlor/resp/eventloop"
 )
 
 // ticket is what redcon reads: one canonical command that stands for the
@@ -29,14 +31,15 @@ var longAgo = time.Unix(1, 0)
 // the socket within limits and hands redcon a ticket for each batch; the
 // handler gets the batch with take. Replies go out through the outbox.
 //
-// Its methods belong to the goroutine of the connection, except stopReading,
-// kill and Close, which any may call.
+// Its methods belong to who serves the connection, which is its goroutine unless
+// that has let it rest, except stopReading, kill and Close, which any may call.
 type guardConn struct {
 	net.Conn
 	config *Config
 	live   *settings
 	stats  *Stats
-	in     *directReader // nil: Conn is not a bare socket
+	socket *eventloop.Conn // nil: Conn is not one, and so never rests
+	handed chan struct{}   // capacity 1: the goroutine is to serve the connection again
 	out    *outbox
 	opened time.Time
 	ended  chan struct{} // closed when the socket is
@@ -56,6 +59,8 @@ type guardConn struct {
 
 	authenticated bool
 	patient       bool        // idleness is no reason to end: the client listens
+	hurried       bool        // who serves must not wait: the event loop does
+	begun         bool        // the batch is collected in the session, to be carried out
 	ending        atomic.Bool // no more input is wanted
 	lingers       atomic.Bool // wait, at the end, until the client has read what it was sent
 	closeOnce     sync.Once
@@ -67,11 +72,13 @@ func newGuardConn(conn net.Conn, config *Config, live *settings, stats *Stats, w
 		config: config,
 		live:   live,
 		stats:  stats,
-		in:     newDirectReader(conn),
 		out:    newOutbox(conn, config.WriteTimeout, &stats.BytesOut, waiting),
 		opened: time.Now(),
 		ended:  make(chan struct{}),
 		buf:    make([]byte, minReadBuffer),
+	}
+	if socket, ok := conn.(*eventloop.Conn); ok {
+		g.socket, g.handed = socket, make(chan struct{}, 1)
 	}
 	g.setAuthenticated(false) // until the session knows better
 	return g
@@ -110,31 +117,50 @@ func (g *guardConn) take() [][][]byte {
 }
 
 // nextBatch reads at least one command, and with it all that have arrived
-// completely.
+// completely. While there is none, the connection rests, and what comes is
+// served elsewhere as long as that need not wait.
 func (g *guardConn) nextBatch() error {
-	if g.ending.Load() { // the client has still to read the last replies
-		g.lingers.Store(true)
-		return io.EOF
-	}
-	if g.failure != nil {
-		return g.refuse()
-	}
-	if err := g.out.awaitRoom(g.config.OutputLimit); err != nil {
-		return err
-	}
 	for {
-		g.parseBuffered()
-		if len(g.batch) > 0 {
+		if g.ending.Load() { // the client has still to read the last replies
+			g.lingers.Store(true)
+			return io.EOF
+		}
+		if len(g.batch) > 0 || g.begun {
 			return nil
 		}
 		if g.failure != nil {
 			return g.refuse()
 		}
-		if err := g.fill(); err != nil {
-			return g.readError(err)
+		if err := g.out.awaitRoom(g.config.OutputLimit); err != nil {
+			return err
+		}
+		g.parseBuffered()
+		switch {
+		case len(g.batch) > 0:
+			return nil
+		case g.failure != nil:
+		case g.rests():
+			<-g.handed
+		default:
+			if err := g.fill(true); err != nil {
+				return g.readError(err)
+			}
 		}
 	}
 }
+
+// rests gives the connection up until it is handed back, if there is no reason
+// to wait for its next bytes only for some time.
+func (g *guardConn) rests() bool {
+	return g.socket != nil && g.authenticated && g.readErr == nil && !g.midway() && g.socket.Rest()
+}
+
+// hand has the goroutine of the connection serve it. The caller must serve it
+// no more.
+func (g *guardConn) hand() { g.handed <- struct{}{} }
+
+// midway says whether a command has begun and is not complete.
+func (g *guardConn) midway() bool { return g.parser.midway(g.buf[g.r:g.w]) }
 
 // refuse tells the client of its protocol error, after the replies to the
 // commands before it, and ends the input.
@@ -171,29 +197,32 @@ func (g *guardConn) parseBuffered() {
 	}
 }
 
-// fill reads from the socket, once.
-func (g *guardConn) fill() error {
+// fill reads from the socket, once: waits until there is something, or fails
+// with eventloop.ErrAgain if there is nothing.
+func (g *guardConn) fill(wait bool) error {
 	if g.readErr != nil {
 		return g.readErr
 	}
-	if err := g.setReadDeadline(); err != nil {
-		return err
+	if wait {
+		if err := g.setReadDeadline(); err != nil {
+			return err
+		}
 	}
 	if size := g.parser.size(); size > 0 || g.held.Load() > 0 {
 		g.held.Store(int64(size))
 	}
 	if g.r == g.w && g.parser.missing() > 0 {
-		n, err := g.readSocket(g.parser.spare())
+		n, err := g.readSocket(g.parser.spare(), wait)
 		g.stats.BytesIn.Add(int64(n))
 		g.parser.filled(n)
 		return readResult(n, err)
 	}
-	return g.fillBuffer()
+	return g.fillBuffer(wait)
 }
 
 // fillBuffer reads into the buffer, which grows up to the longest line that
 // is allowed and shrinks when it is empty.
-func (g *guardConn) fillBuffer() error {
+func (g *guardConn) fillBuffer(wait bool) error {
 	if g.r > 0 {
 		copy(g.buf, g.buf[g.r:g.w])
 		g.r, g.w = 0, g.w-g.r
@@ -204,7 +233,7 @@ func (g *guardConn) fillBuffer() error {
 	case g.w == 0 && len(g.buf) > minReadBuffer && g.lastRead < minReadBuffer:
 		g.buf = make([]byte, minReadBuffer)
 	}
-	n, err := g.readSocket(g.buf[g.w:])
+	n, err := g.readSocket(g.buf[g.w:], wait)
 	g.stats.BytesIn.Add(int64(n))
 	g.w += n
 	g.lastRead = n
@@ -214,11 +243,11 @@ func (g *guardConn) fillBuffer() error {
 	return readResult(n, err)
 }
 
-func (g *guardConn) readSocket(b []byte) (int, error) {
-	if g.in == nil {
+func (g *guardConn) readSocket(b []byte, wait bool) (int, error) {
+	if wait {
 		return g.Conn.Read(b)
 	}
-	return g.in.read(b)
+	return g.socket.TryRead(b)
 }
 
 // readResult passes an error on only when there are no bytes to look at first.
@@ -236,7 +265,7 @@ func readResult(n int, err error) error {
 // to authenticate, by idleness.
 func (g *guardConn) setReadDeadline() error {
 	var at time.Time
-	if g.parser.midway(g.buf[g.r:g.w]) {
+	if g.midway() {
 		if g.started.IsZero() {
 			g.started = time.Now()
 		}
@@ -288,7 +317,7 @@ func (g *guardConn) watchHangup() (hangup <-chan struct{}, stop func()) {
 	go func() {
 		defer close(done)
 		for g.w < maxReadBuffer {
-			if err := g.fillBuffer(); err != nil {
+			if err := g.fillBuffer(true); err != nil {
 				if !errors.Is(err, os.ErrDeadlineExceeded) {
 					g.readErr = err
 					close(gone)
@@ -309,17 +338,23 @@ func (g *guardConn) watchHangup() (hangup <-chan struct{}, stop func()) {
 func (g *guardConn) stopReading() {
 	g.ending.Store(true)
 	_ = g.Conn.SetReadDeadline(longAgo)
+	if g.socket != nil {
+		g.socket.Wake()
+	}
 }
 
 // push queues whole frames for the client and takes over b. It waits while
 // too much waits for the client already; a client that has not authenticated
-// is not waited for.
+// is not waited for, and one that the event loop serves is no longer served
+// there when anything waits for it.
 func (g *guardConn) push(b []byte) error {
 	if !g.authenticated {
 		return g.out.push(b, preAuthOutput)
 	}
-	if err := g.out.awaitRoom(g.config.OutputLimit); err != nil {
-		return err
+	if !g.hurried {
+		if err := g.out.awaitRoom(g.config.OutputLimit); err != nil {
+			return err
+		}
 	}
 	return g.out.push(b, g.live.hardLimit(classNormal))
 }

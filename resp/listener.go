@@ -57,7 +57,7 @@ func (l *guardListener) Accept() (net.Conn, error) {
 			l.refuse(conn, text)
 			continue
 		}
-		return l.server.admit(conn), nil
+		return l.server.admit(l.server.looped(conn)), nil
 	}
 }
 

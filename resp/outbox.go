@@ -28,7 +28,7 @@ const (
 // once, which spares the way through the other goroutine.
 type outbox struct {
 	conn    net.Conn
-	direct  *directWriter // guarded by mu
+	direct  tryWriter // nil: the socket cannot tell how much it takes; guarded by mu
 	timeout time.Duration
 	written *atomic.Int64 // bytes, over all connections
 	all     *backlog
@@ -41,8 +41,12 @@ type outbox struct {
 	err     error // why nothing is written any more
 }
 
+// tryWriter writes what a socket takes at once.
+type tryWriter interface{ TryWrite(b []byte) int }
+
 func newOutbox(conn net.Conn, timeout time.Duration, written *atomic.Int64, all *backlog) *outbox {
-	o := &outbox{conn: conn, direct: newDirectWriter(conn), timeout: timeout, written: written, all: all}
+	o := &outbox{conn: conn, timeout: timeout, written: written, all: all}
+	o.direct, _ = conn.(tryWriter)
 	o.changed.L = &o.mu
 	return o
 }
@@ -65,8 +69,8 @@ func (o *outbox) push(b []byte, hard int) error {
 		_ = o.conn.Close()
 		return errOutputLimit
 	}
-	if o.size == 0 { // so nothing is being written either
-		n := o.direct.write(b)
+	if o.direct != nil && o.size == 0 { // so nothing is being written either
+		n := o.direct.TryWrite(b)
 		o.written.Add(int64(n))
 		if n == len(b) {
 			putBuffer(b)
@@ -99,6 +103,14 @@ func (o *outbox) failed() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err
+}
+
+// busy says whether anything waits for the client, or nothing will be written
+// any more.
+func (o *outbox) busy() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.size > 0 || o.err != nil || o.closing
 }
 
 // waiting tells how many bytes wait for the client.

@@ -22,6 +22,7 @@ type run struct {
 	// it needs no ReadIndex: whatever was committed before the batch arrived
 	// stands before that write in the log.
 	proposed bool
+	began    time.Time // when writes that nobody waits for were sent
 }
 
 // item is one command of a run, or the reply to one.
@@ -78,6 +79,11 @@ func (r *run) flush() {
 	} else {
 		r.read(items)
 	}
+	r.emit(items)
+}
+
+// emit emits the replies of what was carried out.
+func (r *run) emit(items []item) {
 	for i := range items {
 		it := &items[i]
 		if it.entry != nil {
@@ -91,19 +97,28 @@ func (r *run) flush() {
 
 // propose sends all writes in one call.
 func (r *run) propose(items []item) {
+	reqs := requests(items)
+	if len(reqs) == 0 {
+		return
+	}
+	began := time.Now()
+	r.take(items, r.s.server.store.Propose(r.s.server.requests.context(), reqs), time.Since(began))
+}
+
+// requests gives what is to be proposed.
+func requests(items []item) []command.Request {
 	reqs := make([]command.Request, 0, len(items))
 	for i := range items {
 		if items[i].entry != nil {
 			reqs = append(reqs, command.Request{DB: items[i].db, Commands: []command.Args{items[i].args}})
 		}
 	}
-	if len(reqs) == 0 {
-		return
-	}
-	began := time.Now()
-	results := r.s.server.store.Propose(r.s.server.requests.context(), reqs)
+	return reqs
+}
+
+// take gives the writes their replies.
+func (r *run) take(items []item, results []command.Result, took time.Duration) {
 	r.s.noteOwn(results)
-	took := time.Since(began)
 	next := 0
 	for i := range items {
 		if items[i].entry == nil {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/parlorchat/parlor/resp/eventloop"
 	"github.com/tidwall/redcon"
 )
 
@@ -41,6 +43,7 @@ type Server struct {
 
 	loopback bool // only this machine can reach the listener
 	listener net.Listener
+	loops    *eventloop.Group // nil: each connection has its goroutine only
 	unwatch  func()
 	unhear   func() // messages of other nodes
 
@@ -118,7 +121,15 @@ func (s *Server) CommandStats() []CommandStats { return s.catalog.stats() }
 // Serve serves clients until Close is called, then returns nil.
 func (s *Server) Serve() error {
 	s.conns.Add(1) // until nobody else can come in
-	err := redcon.Serve(newGuardListener(s.listener, s), s.handle, s.welcome, s.goodbye)
+	loops, err := eventloop.New(loopsFor(runtime.GOMAXPROCS(0)))
+	switch {
+	case err == nil:
+		s.loops = loops
+		defer loops.Close()
+	case !errors.Is(err, errors.ErrUnsupported):
+		s.log.Warn("RESP clients are served without an event loop, which takes more of the processor", "error", err)
+	}
+	err = redcon.Serve(newGuardListener(s.listener, s), s.handle, s.welcome, s.goodbye)
 	if err != nil && !s.stopping() {
 		return fmt.Errorf("serving RESP clients: %w", err)
 	}
@@ -145,6 +156,7 @@ func (s *Server) Close(ctx context.Context) error {
 		s.cancel()
 		for _, c := range s.clients() {
 			c.guard.kill()
+			c.giveUp()
 		}
 		<-s.drained
 	}
@@ -172,6 +184,24 @@ func (s *Server) pause(d time.Duration) {
 	case <-t.C:
 	case <-s.stop:
 	}
+}
+
+// loopsFor is how many event loops a machine is to have: one has enough to do
+// for two processors with what it leads to.
+func loopsFor(processors int) int { return min(max(processors/2, 1), 8) }
+
+// looped gives the connection to an event loop, if it is one that can be.
+func (s *Server) looped(conn net.Conn) net.Conn {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok || s.loops == nil {
+		return conn
+	}
+	own, err := s.loops.Take(tcp)
+	if err != nil {
+		s.log.Warn("a RESP client is served without an event loop", "error", err)
+		return conn
+	}
+	return own
 }
 
 // admit puts a guard before a client that is let in.
@@ -233,18 +263,27 @@ func (s *Server) session(id int64) *session {
 	return s.sessions[id]
 }
 
-// handle carries out the batch that a ticket stands for. A panic costs the
-// client its connection, because it is not known which of its commands were
-// answered, and nobody else anything.
+// handle carries out the batch that a ticket stands for.
 func (s *Server) handle(conn redcon.Conn, _ redcon.Command) {
 	c := conn.Context().(*session)
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("a RESP command panicked", "client", c.id, "panic", p, "stack", string(debug.Stack()))
-			c.fail(fmt.Sprintf("ERR internal error, in the node's log under client=%d; the connection is closed", c.id))
+			c.contain(p)
 		}
 	}()
+	if c.guard.begun {
+		c.guard.begun = false
+		c.answer()
+		return
+	}
 	c.serve(c.guard.take())
+}
+
+// contain is called of a panic. It costs the client its connection, because it
+// is not known which of its commands were answered, and nobody else anything.
+func (s *session) contain(p any) {
+	s.server.log.Error("a RESP command panicked", "client", s.id, "panic", p, "stack", string(debug.Stack()))
+	s.fail(fmt.Sprintf("ERR internal error, in the node's log under client=%d; the connection is closed", s.id))
 }
 
 // port is the TCP port that clients connect to; 0 if there is none.

@@ -19,8 +19,9 @@ const (
 	replySkipNext
 )
 
-// session is the state of one connection. Its methods belong to the goroutine
-// of the connection; what CLIENT LIST shows to others is atomic or under mu.
+// session is the state of one connection. Its methods belong to who serves the
+// connection: its goroutine, or while that lets it rest the event loop and who
+// answers its writes. What CLIENT LIST shows to others is atomic or under mu.
 type session struct {
 	server *Server
 	guard  *guardConn
@@ -56,10 +57,13 @@ type session struct {
 	hears       atomic.Pointer[subscriber] // once it has subscribed
 	tracker     atomic.Pointer[tracker]    // while it tracks keys
 
-	mu      sync.Mutex
-	name    string
-	libName string
-	libVer  string
+	onResults func([]command.Result) // carriedOut, made once
+
+	mu       sync.Mutex
+	underWay func() // gives up the writes that nobody waits for
+	name     string
+	libName  string
+	libVer   string
 }
 
 func newSession(server *Server, guard *guardConn, id int64) *session {
@@ -75,16 +79,26 @@ func newSession(server *Server, guard *guardConn, id int64) *session {
 	s.queued.Store(-1)
 	s.lastUsed.Store(time.Now().UnixMilli())
 	s.run.s = s
+	s.onResults = s.carriedOut
+	if guard.socket != nil {
+		guard.socket.Serve(s.ready)
+	}
 	s.enter()
 	return s
 }
 
 // serve answers the commands of a batch in order.
 func (s *session) serve(batch [][][]byte) {
+	s.collect(batch)
+	s.answer()
+}
+
+// collect is the first half of serve: what it leaves to be carried out stands
+// in run.
+func (s *session) collect(batch [][][]byte) {
 	s.out = getBuffer()
 	s.lastUsed.Store(time.Now().UnixMilli())
 	s.serving.Store(true)
-	defer s.serving.Store(false)
 	s.run.proposed = false
 	s.holdInvalidations()
 	for _, args := range batch {
@@ -93,9 +107,14 @@ func (s *session) serve(batch [][][]byte) {
 		}
 		s.dispatch(args)
 	}
+}
+
+// answer is the second half of serve.
+func (s *session) answer() {
 	s.run.flush()
 	s.pushReplies()
 	s.sendInvalidations()
+	s.serving.Store(false)
 }
 
 // emit adds the reply to one command.
@@ -132,6 +151,7 @@ func (s *session) end() {
 
 // fail ends the connection with an error, whatever was going on.
 func (s *session) fail(text string) {
+	s.serving.Store(false)
 	s.run.items = nil
 	s.out = appendLine(s.out, '-', []byte(text))
 	s.pushReplies()

@@ -87,7 +87,9 @@ func (s *settings) keep(conn net.Conn) {
 	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = c.NetConn() // below TLS
 	}
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := conn.(interface {
+		SetKeepAliveConfig(net.KeepAliveConfig) error
+	})
 	if !ok {
 		return
 	}

@@ -3,6 +3,7 @@ package resp
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -13,9 +14,16 @@ type Store interface {
 	// Propose carries out requests durably and in order, and answers when
 	// this node's state holds their effects. One result a request.
 	Propose(ctx context.Context, reqs []command.Request) []command.Result
+	// Submit is Propose for who does not wait: done is called with the results,
+	// on another goroutine, which it must not hold up, once there are all or
+	// limit has passed. giveUp has it called soon; it is nil, and nothing was
+	// done, if the requests cannot be taken at once.
+	Submit(reqs []command.Request, limit time.Duration, done func([]command.Result)) (giveUp func())
 	// ReadIndex waits until this node's state holds everything that was
 	// committed anywhere before the call.
 	ReadIndex(ctx context.Context) error
+	// Current says whether ReadIndex would return at once.
+	Current() bool
 	// View runs fn on the state at one instant. It holds up writers: fn must
 	// be short.
 	View(fn func(tx *keyspace.Tx) error) error

@@ -1,0 +1,209 @@
+package resp
+
+import (
+	"time"
+
+	"github.com/parlorchat/parlor/resp/eventloop"
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// What need not wait is served without the goroutine of the connection: short
+// reads by the event loop, when this node may answer at once, and writes in two
+// halves, of which the second is done by whoever knows the results. All else
+// is handed to the goroutine, which begins where the loop has left off.
+
+// loopBatches is how many batches of a connection are served at a time before
+// it is handed to its goroutine, so that one client does not keep the others of
+// its loop waiting.
+const loopBatches = 8
+
+// ready serves the connection, which rested, when there is input. It must not
+// wait.
+func (s *session) ready() {
+	s.guard.hurried = true
+	for range loopBatches {
+		switch s.step() {
+		case stepDone:
+			return
+		case stepHand:
+			s.handOver()
+			return
+		}
+	}
+	s.handOver()
+}
+
+// handOver has the goroutine of the connection go on.
+func (s *session) handOver() {
+	s.guard.hurried = false
+	s.guard.hand()
+}
+
+// step is what comes of serving a connection some.
+type step uint8
+
+const (
+	stepMore step = iota
+	stepDone      // it rests again, or its writes are under way: it is no longer the caller's
+	stepHand      // its goroutine is needed
+)
+
+// step serves one batch, if there is one.
+func (s *session) step() (next step) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.contain(p)
+			next = stepHand
+		}
+	}()
+	g := s.guard
+	if s.broken || g.ending.Load() || g.out.busy() {
+		return stepHand
+	}
+	g.parseBuffered()
+	if len(g.batch) == 0 && g.failure == nil {
+		return s.stepInput()
+	}
+	if g.failure != nil || len(g.batch) > viewReads {
+		return stepHand
+	}
+	switch s.way(g.batch) {
+	case wayRead:
+		s.serve(g.take())
+		return stepMore
+	case wayWrite:
+		s.collect(g.take())
+		return s.start()
+	}
+	return stepHand
+}
+
+// stepInput reads what has come, or lets the connection rest.
+func (s *session) stepInput() step {
+	g := s.guard
+	if g.socket.Pending() {
+		switch err := g.fill(false); err {
+		case nil, eventloop.ErrAgain:
+			return stepMore
+		default:
+			return stepHand
+		}
+	}
+	switch {
+	case g.midway(): // which must not take for ever
+		return stepHand
+	case g.socket.Rest():
+		return stepDone
+	}
+	return stepMore
+}
+
+// way says how the commands of a batch are carried out.
+type way uint8
+
+const (
+	wayAny   way = iota // by the goroutine of the connection, which may wait
+	wayRead             // short reads, and nothing is in their way
+	wayWrite            // writes, of which nothing need be known before they are done
+)
+
+// way decides by the state of the connection, and by the commands if they are
+// all of one kind.
+func (s *session) way(batch [][][]byte) way {
+	srv := s.server
+	if !s.authenticated() || s.tx.open || s.replies != replyOn || s.onlyListens() || s.tracker.Load() != nil || srv.paused.on.Load() {
+		return wayAny
+	}
+	all := wayAny
+	for _, args := range batch {
+		e := srv.catalog.find(args[0])
+		if e == nil {
+			return wayAny
+		}
+		w := e.way(args)
+		if w == wayAny || all != wayAny && w != all {
+			return wayAny
+		}
+		all = w
+	}
+	if all == wayRead && !s.localReads && !srv.store.Current() || all == wayWrite && srv.tracking.some.Load() {
+		return wayAny
+	}
+	return all
+}
+
+func (e *entry) way(args [][]byte) way {
+	switch {
+	case e.local != nil, e.subs != nil, e.refusal != nil, e.spec.Prepare != nil, e.blocks(args):
+		return wayAny
+	case e.spec.Is(command.Write):
+		return wayWrite
+	case isFast(e):
+		return wayRead
+	}
+	return wayAny
+}
+
+// start sends the writes that were collected on their way.
+func (s *session) start() step {
+	reqs := requests(s.run.items)
+	if len(reqs) == 0 { // all were refused
+		s.answer()
+		return stepMore
+	}
+	s.run.began = time.Now()
+	s.mu.Lock()
+	s.underWay = s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults)
+	started := s.underWay != nil
+	s.mu.Unlock()
+	if started {
+		return stepDone
+	}
+	s.guard.begun = true
+	return stepHand
+}
+
+// carriedOut is called with the results of what start has sent.
+func (s *session) carriedOut(results []command.Result) {
+	s.mu.Lock()
+	s.underWay = nil
+	s.mu.Unlock()
+	if s.server.tracking.some.Load() { // which has to be told first
+		go s.goOn(results)
+		return
+	}
+	s.goOn(results)
+}
+
+func (s *session) goOn(results []command.Result) {
+	if s.finish(results) {
+		s.ready()
+	} else {
+		s.handOver()
+	}
+}
+
+// finish answers the writes.
+func (s *session) finish(results []command.Result) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.contain(p)
+			ok = false
+		}
+	}()
+	items := s.run.items
+	s.run.take(items, results, time.Since(s.run.began))
+	s.run.emit(items)
+	s.answer()
+	return true
+}
+
+// giveUp ends writes that nobody waits for.
+func (s *session) giveUp() {
+	s.mu.Lock()
+	stop := s.underWay
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}

@@ -77,8 +77,9 @@ func startBy(propose func(context.Context, []command.Request) []command.Result, 
 }
 
 func (f *fakeStore) Current() bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readIndexes++ // a read has asked
 	return f.readErr == nil
 }
 

@@ -69,9 +69,12 @@ func (s *session) step() (next step) {
 	}
 	switch s.way(g.batch) {
 	case wayRead:
-		s.serve(g.take())
+		s.run.current = true
+		s.collect(g.take())
+		s.answer()
 		return stepMore
 	case wayWrite:
+		s.run.current = false
 		s.collect(g.take())
 		return s.start()
 	}

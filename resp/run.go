@@ -18,10 +18,11 @@ type run struct {
 	s     *session
 	write bool
 	items []item
-	// proposed says that a write of this batch was applied here. A read after
-	// it needs no ReadIndex: whatever was committed before the batch arrived
-	// stands before that write in the log.
-	proposed bool
+	// current says that a read of this batch needs no ReadIndex: this node has
+	// said that its state holds everything, or a write of the batch was applied
+	// here, and whatever was committed before the batch arrived stands before
+	// that write in the log.
+	current bool
 	began    time.Time // when writes that nobody waits for were sent
 }
 
@@ -126,7 +127,7 @@ func (r *run) take(items []item, results []command.Result, took time.Duration) {
 		}
 		items[i].reply, items[i].took = onlyReply(results[next]), took
 		if results[next].Err == nil {
-			r.proposed = true
+			r.current = true
 		}
 		next++
 	}
@@ -170,7 +171,7 @@ func (r *run) readHere(items []item) {
 
 // catchUp makes sure that the reads see what was committed before them.
 func (r *run) catchUp(items []item) error {
-	if r.proposed || !needsStore(items) {
+	if r.current || !needsStore(items) {
 		return nil
 	}
 	return r.s.catchUp()

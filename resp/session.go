@@ -89,17 +89,17 @@ func newSession(server *Server, guard *guardConn, id int64) *session {
 
 // serve answers the commands of a batch in order.
 func (s *session) serve(batch [][][]byte) {
+	s.run.current = false
 	s.collect(batch)
 	s.answer()
 }
 
 // collect is the first half of serve: what it leaves to be carried out stands
-// in run.
+// in run, which knows already whether this node is current.
 func (s *session) collect(batch [][][]byte) {
 	s.out = getBuffer()
 	s.lastUsed.Store(time.Now().UnixMilli())
 	s.serving.Store(true)
-	s.run.proposed = false
 	s.holdInvalidations()
 	for _, args := range batch {
 		if s.broken {

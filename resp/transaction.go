@@ -264,7 +264,7 @@ func (s *session) execWrites(tx *transaction) error {
 	case len(res.Replies) != len(sent):
 		return errWatchConflict
 	}
-	s.run.proposed = true
+	s.run.current = true
 	s.rememberAt(tx.queue, res.Index) // what it wrote itself may have been told meanwhile
 	for i, it := range sent {
 		it.reply, it.took = res.Replies[i], took
@@ -278,7 +278,7 @@ func (s *session) execReads(tx *transaction) error {
 	if len(tx.watches) == 0 && !needsTx(tx.queue) {
 		return nil
 	}
-	if !s.run.proposed {
+	if !s.run.current {
 		if err := s.catchUp(); err != nil {
 			return storeError(err, command.ErrUnconfirmed)
 		}

@@ -63,6 +63,7 @@ type file struct {
 	// damaged is told when a row is not what was written. It does not return.
 	damaged func(error)
 	refs    atomic.Int32
+	former  *former       // its name is another one's; nil: it is not, or goes at once
 	done    chan struct{} // closed with the file
 	err     error         // of closing; after done
 }
@@ -290,7 +291,11 @@ func (b *base) release() {
 }
 
 func (f *file) release() {
-	if f.refs.Add(-1) == 0 {
+	switch {
+	case f.refs.Add(-1) > 0:
+	case f.former != nil:
+		go f.giveUp() // whoever reads last need not wait for it
+	default:
 		f.err = f.bolt.Close()
 		close(f.done)
 	}

@@ -244,9 +244,14 @@ func (db *DB) Install(in *Incoming) error {
 // it. The caller holds disk, and publishes the file.
 func (db *DB) swapFile(tmp string) (*file, *base, error) {
 	path := filepath.Join(db.dir, dataName)
+	before := keepFormer(db.ctx, path)
 	if err := replaceFile(tmp, path); err != nil {
+		if before != nil {
+			_ = before.file.Close()
+		}
 		return nil, nil, err
 	}
+	db.file.former = before // before the last reference to it is given up
 	db.crash("file-renamed")
 	// It belongs to the file before. If it survives, it is known for that.
 	if err := db.removeJournal(); err != nil {

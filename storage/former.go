@@ -1,0 +1,73 @@
+package storage
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// A data file whose name another one has got goes when its last reader has
+// left. To unmap and close it at once would take the system some 50 ms for each
+// gigabyte that it keeps of it, in which it does nothing else on that processor,
+// and where several nodes are on one machine all their files tend to go at the
+// same time. So it goes in pieces, with rests.
+
+const (
+	formerPiece = 16 << 20
+	formerRest  = 10 * time.Millisecond
+)
+
+// former is what is known of a file whose name another one has got.
+type former struct {
+	file *os.File        // another descriptor of it
+	hold context.Context // there is no time to rest any more when it ends
+}
+
+// keepFormer prepares for a file to be replaced. Nil: it goes at once, where
+// the system does not let a file that is open be replaced, or has no more
+// descriptors.
+func keepFormer(ctx context.Context, path string) *former {
+	if !goesInPieces {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil
+	}
+	return &former{f, ctx}
+}
+
+// giveUp closes the file, and takes from it what it has. Nobody reads it.
+func (f *file) giveUp() {
+	defer close(f.done)
+	defer f.former.file.Close()
+	info, err := f.former.file.Stat()
+	if err != nil {
+		f.err = f.bolt.Close()
+		return
+	}
+	for at := int64(0); at < info.Size(); at += formerPiece {
+		forgetPages(f.bolt, at, min(formerPiece, info.Size()-at))
+		f.former.rest()
+	}
+	f.err = f.bolt.Close()
+	if hasName(f.former.file) {
+		return // somebody has linked to it, and wants it as it is
+	}
+	for size := info.Size(); size > 0; {
+		size = max(size-formerPiece, 0)
+		if f.former.file.Truncate(size) != nil {
+			return // then it goes at once
+		}
+		f.former.rest()
+	}
+}
+
+func (f *former) rest() {
+	t := time.NewTimer(formerRest)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.hold.Done():
+	}
+}

@@ -69,10 +69,11 @@ func (p *pause) left(writes bool) (time.Duration, <-chan struct{}) {
 }
 
 // awaitResume holds a call up while a pause is on, any but that which ends it.
-// What was answered before goes out.
+// What was answered before goes out. Who must not wait was here before the
+// pause: see way.
 func (s *session) awaitResume(e *entry) {
 	p := &s.server.paused
-	if !p.on.Load() || s.tx.open && !e.immediate || e.lower == "client|unpause" {
+	if !p.on.Load() || s.guard.hurried || s.tx.open && !e.immediate || e.lower == "client|unpause" {
 		return
 	}
 	writes := e.spec.Is(command.Write) || e.spec.Name == "PUBLISH" || e.spec.Name == "SPUBLISH" || e.spec.Name == "EXEC" && s.tx.writes()

@@ -23,7 +23,7 @@ type run struct {
 	// here, and whatever was committed before the batch arrived stands before
 	// that write in the log.
 	current bool
-	began    time.Time // when writes that nobody waits for were sent
+	began   time.Time // when writes that nobody waits for were sent
 }
 
 // item is one command of a run, or the reply to one.

@@ -56,6 +56,9 @@ func (c *Conn) Rest() bool {
 // Pending says whether there may be something to read.
 func (c *Conn) Pending() bool { return c.input.Load() }
 
+// Resting says whether the connection rests just now.
+func (c *Conn) Resting() bool { return c.resting.Load() }
+
 // Wake makes a connection that rests, or is about to, have an owner, as if
 // there were input. Any goroutine may call it.
 func (c *Conn) Wake() {

@@ -22,9 +22,10 @@ func (*Group) Close() {}
 // Conn is what there is none of here.
 type Conn struct{ net.Conn }
 
-// Serve, Rest, Pending, Wake, TryRead and TryWrite are never called.
+// Serve, Rest, Resting, Pending, Wake, TryRead and TryWrite are never called.
 func (*Conn) Serve(func())                {}
 func (*Conn) Rest() bool                  { return false }
+func (*Conn) Resting() bool               { return false }
 func (*Conn) Pending() bool               { return false }
 func (*Conn) Wake()                       {}
 func (*Conn) TryRead([]byte) (int, error) { return 0, errors.ErrUnsupported }

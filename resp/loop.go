@@ -17,6 +17,10 @@ import (
 // its loop waiting.
 const loopBatches = 8
 
+// loopReads is how many reads the loop carries out at most: more of them are
+// worth another processor.
+const loopReads = 4
+
 // ready serves the connection, which rested, when there is input. It must not
 // wait.
 func (s *session) ready() {
@@ -69,6 +73,9 @@ func (s *session) step() (next step) {
 	}
 	switch s.way(g.batch) {
 	case wayRead:
+		if len(g.batch) > loopReads {
+			return stepHand
+		}
 		s.run.current = true
 		s.collect(g.take())
 		s.answer()

@@ -69,6 +69,7 @@ func TestWaysToTheStore(t *testing.T) {
 		{"a read", []string{"SET k v"}, frame("GET", "k"), `"v"`, 0, 0, 1},
 		{"writes in a pipeline", nil, many(3, "INCR", "n"), ":1 :2 :3", 1, 0, 0},
 		{"reads in a pipeline", []string{"SET k v"}, many(3, "GET", "k"), `"v" "v" "v"`, 0, 0, 1},
+		{"reads enough for another processor", []string{"SET k v"}, many(loopReads+1, "GET", "k"), strings.TrimSpace(strings.Repeat(`"v" `, loopReads+1)), 0, 0, 1},
 		{"a read after a write", nil, frame("SET", "k", "v") + frame("GET", "k"), `+OK "v"`, 0, 1, 0},
 		{"a long pipeline", nil, many(viewReads+1, "SET", "k", "v"), strings.TrimSpace(strings.Repeat("+OK ", viewReads+1)), 0, 1, 0},
 		{"a write that is refused", []string{"SET k v"}, frame("HSET", "k", "f"), "-ERR wrong number of arguments for 'hset' command", 0, 0, 0},

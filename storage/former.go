@@ -10,11 +10,11 @@ import (
 // left. To unmap and close it at once would take the system some 50 ms for each
 // gigabyte that it keeps of it, in which it does nothing else on that processor,
 // and where several nodes are on one machine all their files tend to go at the
-// same time. So it goes in pieces, with rests.
+// same time. So it goes in pieces, with rests: some seconds for each gigabyte.
 
 const (
-	formerPiece = 16 << 20
-	formerRest  = 10 * time.Millisecond
+	formerPiece = 4 << 20
+	formerRest  = 10 * time.Millisecond // at least; and restFactor times as long as the piece took
 )
 
 // former is what is known of a file whose name another one has got.
@@ -46,28 +46,34 @@ func (f *file) giveUp() {
 		f.err = f.bolt.Close()
 		return
 	}
-	for at := int64(0); at < info.Size(); at += formerPiece {
+	rests := true
+	for at := int64(0); rests && at < info.Size(); at += formerPiece {
+		begun := time.Now()
 		forgetPages(f.bolt, at, min(formerPiece, info.Size()-at))
-		f.former.rest()
+		rests = f.former.rest(time.Since(begun))
 	}
 	f.err = f.bolt.Close()
 	if hasName(f.former.file) {
 		return // somebody has linked to it, and wants it as it is
 	}
-	for size := info.Size(); size > 0; {
+	for size := info.Size(); rests && size > 0; {
 		size = max(size-formerPiece, 0)
+		begun := time.Now()
 		if f.former.file.Truncate(size) != nil {
 			return // then it goes at once
 		}
-		f.former.rest()
+		rests = f.former.rest(time.Since(begun))
 	}
 }
 
-func (f *former) rest() {
-	t := time.NewTimer(formerRest)
+// rest says false when there is no time for it.
+func (f *former) rest(worked time.Duration) bool {
+	t := time.NewTimer(max(formerRest, restFactor*worked))
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
 	case <-f.hold.Done():
+		return false
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +48,10 @@ func TestStallFigures(t *testing.T) {
 	removeLarge(t, client, large)
 	phases.until(t, func(now string) bool { return now == "compaction" })
 	phases.until(t, func(now string) bool { return now != "compaction" && phases.compacted() >= len(g.members) })
+	phases.set("compaction") // until the files before are given up, too
+	for _, m := range g.members {
+		awaitFormerGone(t, m)
+	}
 
 	fresh := g.members[len(g.members)-1]
 	if fresh == leader {
@@ -60,6 +65,28 @@ func TestStallFigures(t *testing.T) {
 	phases.until(t, func(now string) bool { return now == "quiet" })
 	samples := w.stop()
 	phases.report(t, samples)
+}
+
+// awaitFormerGone waits until a node has given up the file that it has compacted.
+// Only Linux tells; elsewhere it does not wait.
+func awaitFormerGone(t *testing.T, m *member) {
+	t.Helper()
+	p, _ := m.process()
+	for {
+		open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.Pid))
+		former := slices.ContainsFunc(open, func(fd string) bool {
+			name, _ := os.Readlink(fd)
+			return strings.HasSuffix(name, "data.db (deleted)")
+		})
+		if !former {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("interrupted")
+		}
+	}
 }
 
 // smallKeys is how many keys of 100 bytes the measured writes change.

@@ -28,6 +28,14 @@ func (e protocolError) Error() string { return "Protocol error: " + string(e) }
 // byte of it has arrived.
 const allocStep = 64 << 10
 
+const (
+	// shortArg is how long an argument may be to share its memory with others.
+	shortArg = 64
+	// sharedRoom is how much memory they share: whoever keeps one of them keeps
+	// all of it.
+	sharedRoom = 512
+)
+
 // maxLengthDigits keeps the arithmetic on lengths far from overflow.
 const maxLengthDigits = 10
 
@@ -47,6 +55,7 @@ type frameParser struct {
 	bulk    []byte   // the argument under way
 	bulkLen int      // its announced length
 	scanned int      // bytes of the line under way that hold no newline
+	room    []byte   // for short arguments; what is used of it is theirs
 }
 
 type parserState uint8
@@ -113,6 +122,16 @@ func (p *frameParser) grow(n int) {
 	b := make([]byte, len(p.bulk), size)
 	copy(b, p.bulk)
 	p.bulk = b
+}
+
+// share gives room for a short argument.
+func (p *frameParser) share(n int) []byte {
+	if cap(p.room)-len(p.room) < n {
+		p.room = make([]byte, 0, sharedRoom)
+	}
+	used := len(p.room)
+	p.room = p.room[:used+n]
+	return p.room[used : used : used+n]
 }
 
 // parse takes bytes from b until a command is complete. It returns the
@@ -277,7 +296,11 @@ func (p *frameParser) parseBody(b []byte) (n int) {
 	if n == 0 {
 		return 0
 	}
-	p.grow(n)
+	if p.bulk == nil && p.bulkLen <= shortArg {
+		p.bulk = p.share(p.bulkLen)
+	} else {
+		p.grow(n)
+	}
 	p.bulk = append(p.bulk, b[:n]...)
 	if len(p.bulk) == p.bulkLen {
 		p.state = afterBody

@@ -50,6 +50,7 @@ type guardConn struct {
 	started  time.Time // when the first byte of the command under way came
 	deadline time.Time // set on the socket; zero: none
 	batch    [][][]byte
+	spare    [][][]byte // memory of an earlier one
 	rest     string // what redcon has not read of its ticket
 	failure  error  // protocol error that comes after batch
 	lastRead int    // bytes of the last read into buf
@@ -114,6 +115,14 @@ func (g *guardConn) take() [][][]byte {
 	batch := g.batch
 	g.batch = nil
 	return batch
+}
+
+// reuse takes a batch back that was served, for the memory of its list.
+func (g *guardConn) reuse(batch [][][]byte) {
+	if cap(batch) <= viewReads {
+		clear(batch)
+		g.spare = batch[:0]
+	}
 }
 
 // nextBatch reads at least one command, and with it all that have arrived
@@ -190,6 +199,9 @@ func (g *guardConn) parseBuffered() {
 			break
 		}
 		g.started = time.Time{}
+		if g.batch == nil {
+			g.batch, g.spare = g.spare, nil
+		}
 		g.batch = append(g.batch, args)
 	}
 	if g.r == g.w {

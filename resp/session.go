@@ -107,6 +107,7 @@ func (s *session) collect(batch [][][]byte) {
 		}
 		s.dispatch(args)
 	}
+	s.guard.reuse(batch)
 }
 
 // answer is the second half of serve.

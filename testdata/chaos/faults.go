@@ -319,6 +319,7 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 		operate("cluster", "transfer-leader")
 	case "reseed": // the leader's state comes as a snapshot
 		target.works.Lock()
+		target.awaitAnswer() // one that is just starting would find its folder in use
 		operate("cluster", "reseed")
 		target.works.Unlock()
 	case "demote":

@@ -226,6 +226,19 @@ func (m *machine) mayEnd(by int) {
 	m.mortal += by
 }
 
+// awaitAnswer waits, not for ever, until a process that was started answers.
+func (m *machine) awaitAnswer() {
+	for range 50 {
+		if !m.runs() {
+			return
+		}
+		if _, err := m.status(); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 func (m *machine) runs() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -51,10 +51,10 @@ type guardConn struct {
 	deadline time.Time // set on the socket; zero: none
 	batch    [][][]byte
 	spare    [][][]byte // memory of an earlier one
-	rest     string // what redcon has not read of its ticket
-	failure  error  // protocol error that comes after batch
-	lastRead int    // bytes of the last read into buf
-	readErr  error  // end of the input, found while nobody read
+	rest     string     // what redcon has not read of its ticket
+	failure  error      // protocol error that comes after batch
+	lastRead int        // bytes of the last read into buf
+	readErr  error      // end of the input, found while nobody read
 
 	held atomic.Int64 // bytes of commands that are coming in, roughly
 

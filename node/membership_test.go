@@ -1,8 +1,10 @@
 package node
 
 import (
+	"errors"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -107,6 +109,23 @@ func TestTheLeadershipIsHandedOver(t *testing.T) {
 	wantCode(t, asked.TransferLeader(t.Context(), "nobody"), CodeNotMember)
 }
 
+// move starts a member at another address. The port is chosen first and opened
+// later: should somebody get it in between, it takes another one.
+func (g *group) move(dir string) *Node {
+	g.t.Helper()
+	for {
+		n, err := Open(g.options(dir)) // its cluster port is :0
+		must(g.t, err)
+		if err = n.Start(g.t.Context()); err == nil {
+			return n
+		}
+		must(g.t, n.stop())
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			g.t.Fatal(err)
+		}
+	}
+}
+
 func TestAMemberThatMovesIsFound(t *testing.T) {
 	t.Parallel()
 	g := form(t, 3, nil)
@@ -114,10 +133,7 @@ func TestAMemberThatMovesIsFound(t *testing.T) {
 	m := g.members[f]
 	old, dir := m.Cluster(), m.opt.Dir
 	g.kill(f)
-	o := g.options(dir) // its cluster port is :0, another one
-	moved, err := Open(o)
-	must(t, err)
-	must(t, moved.Start(t.Context()))
+	moved := g.move(dir)
 	g.members[f] = moved
 	if moved.Cluster() == old {
 		t.Skip("the system gave the same port again")

@@ -40,7 +40,6 @@ type pending struct {
 
 	finished []*call       // whose results are still to be told
 	telling  chan struct{} // capacity 1: there are some
-	over     bool
 	ended    chan struct{} // closed when no more results will come
 }
 
@@ -439,8 +438,9 @@ func (p *pending) abandon() {
 		}
 	}
 	p.advance()
-	if !p.over {
-		p.over = true
+	select {
+	case <-p.ended: // it was abandoned before
+	default:
 		close(p.ended)
 	}
 }

@@ -162,15 +162,19 @@ func (s *session) start() step {
 		return stepMore
 	}
 	s.run.began = time.Now()
-	s.mu.Lock()
-	s.underWay = s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults)
-	started := s.underWay != nil
-	s.mu.Unlock()
-	if started {
+	if s.submit(reqs) {
 		return stepDone
 	}
 	s.guard.begun = true
 	return stepHand
+}
+
+// submit holds mu, so that carriedOut comes after underWay is set.
+func (s *session) submit(reqs []command.Request) (started bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.underWay = s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults)
+	return s.underWay != nil
 }
 
 // carriedOut is called with the results of what start has sent.

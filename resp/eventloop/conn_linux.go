@@ -28,12 +28,12 @@ type Conn struct {
 
 	open sync.RWMutex // held for reading while the descriptor is used
 
-	mu       sync.Mutex
-	changed  sync.Cond // input, output, closed or a deadline
-	closed   bool
-	readBy   deadline
-	writeBy  deadline
-	shutdown atomic.Bool // closed, for those who do not hold mu
+	closed atomic.Bool // set under mu
+
+	mu      sync.Mutex
+	changed sync.Cond // input, output, closed or a deadline
+	readBy  deadline
+	writeBy deadline
 }
 
 // Serve says what is called when there is input while the connection rests. It
@@ -43,11 +43,11 @@ func (c *Conn) Serve(ready func()) { c.ready = ready }
 // Rest gives the connection up. It says false, and the caller remains its
 // owner, if there may be input already, if it is closed, or if Wake was called.
 func (c *Conn) Rest() bool {
-	if c.input.Load() || c.shutdown.Load() {
+	if c.input.Load() || c.closed.Load() {
 		return false
 	}
 	c.resting.Store(true)
-	if (c.input.Load() || c.shutdown.Load()) && c.resting.CompareAndSwap(true, false) {
+	if (c.input.Load() || c.closed.Load()) && c.resting.CompareAndSwap(true, false) {
 		return false
 	}
 	return true
@@ -99,7 +99,7 @@ func (c *Conn) TryRead(b []byte) (int, error) {
 	}
 	c.open.RLock()
 	defer c.open.RUnlock()
-	if c.shutdown.Load() {
+	if c.closed.Load() {
 		return 0, net.ErrClosed
 	}
 	c.input.Store(false)
@@ -125,7 +125,7 @@ func (c *Conn) TryRead(b []byte) (int, error) {
 func (c *Conn) TryWrite(b []byte) int {
 	c.open.RLock()
 	defer c.open.RUnlock()
-	if c.shutdown.Load() || len(b) == 0 {
+	if c.closed.Load() || len(b) == 0 {
 		return 0
 	}
 	n, err := write(c.fd, b)
@@ -169,7 +169,7 @@ func (c *Conn) Write(b []byte) (written int, err error) {
 func (c *Conn) writeSome(b []byte) (int, error) {
 	c.open.RLock()
 	defer c.open.RUnlock()
-	if c.shutdown.Load() {
+	if c.closed.Load() {
 		return 0, net.ErrClosed
 	}
 	c.output.Store(false)
@@ -184,7 +184,7 @@ func (c *Conn) writeSome(b []byte) (int, error) {
 func (c *Conn) await(sign *atomic.Bool, by *deadline) {
 	c.waiters.Add(1) // before the sign is looked at: who sets it looks at waiters then
 	c.mu.Lock()
-	for !sign.Load() && !c.closed && !by.passed {
+	for !sign.Load() && !c.closed.Load() && !by.passed {
 		c.changed.Wait()
 	}
 	c.mu.Unlock()
@@ -196,7 +196,7 @@ func (c *Conn) inTime(by *deadline, op string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.closed:
+	case c.closed.Load():
 		return c.failed(op, net.ErrClosed)
 	case by.passed:
 		return c.failed(op, os.ErrDeadlineExceeded)
@@ -212,12 +212,11 @@ func (c *Conn) failed(op string, err error) error {
 // that out.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	if c.closed {
+	if c.closed.Load() {
 		c.mu.Unlock()
 		return c.failed("close", net.ErrClosed)
 	}
-	c.closed = true
-	c.shutdown.Store(true)
+	c.closed.Store(true)
 	c.readBy.stop()
 	c.writeBy.stop()
 	c.changed.Broadcast()
@@ -260,7 +259,7 @@ func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 func (c *Conn) use(call string, fn func() error) error {
 	c.open.RLock()
 	defer c.open.RUnlock()
-	if c.shutdown.Load() {
+	if c.closed.Load() {
 		return c.failed(call, net.ErrClosed)
 	}
 	return os.NewSyscallError(call, fn())
@@ -295,7 +294,7 @@ func (d *deadline) stop() {
 func (c *Conn) setDeadline(d *deadline, t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed.Load() {
 		return c.failed("set", net.ErrClosed)
 	}
 	d.stop()

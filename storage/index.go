@@ -15,9 +15,15 @@ import (
 type index struct {
 	seed  maphash.Seed
 	parts [indexParts]slots // by the upper bits of the hash: each grows by itself, without a long pause
-	rows  [][]row           // in pieces, which do not move when there are more
+	rows  [][]indexed       // in pieces, which do not move when there are more
 	n     int               // places in rows that were given out
 	free  []uint32          // … and given back
+}
+
+// indexed is a row with the number of its last change on its shelf.
+type indexed struct {
+	row
+	change uint64
 }
 
 const (
@@ -72,7 +78,7 @@ func (x *index) find(p *slots, hash uint64, key []byte) (slot int, ok bool) {
 }
 
 // row is the row of a slot.
-func (x *index) row(slot uint64) *row {
+func (x *index) row(slot uint64) *indexed {
 	place := uint32(slot) - 1
 	return &x.rows[place/rowsPiece][place%rowsPiece]
 }
@@ -95,9 +101,10 @@ func (x *index) get(key []byte) (value []byte, ok bool) {
 	return x.row(p.table[slot]).value, true
 }
 
-// set puts a row and gives the value that it replaced. The key that it is given
-// last is kept: a former one would keep its log entry alive.
-func (x *index) set(r row) (former []byte, replaced bool) {
+// set puts a row, says where it is, and gives the value that it replaced. The
+// key that it is given last is kept: a former one would keep its log entry
+// alive.
+func (x *index) set(r row) (at *indexed, former []byte, replaced bool) {
 	hash := maphash.Bytes(x.seed, r.key)
 	p := &x.parts[hash>>partShift]
 	if (p.used+1)*4 > len(p.table)*3 {
@@ -105,14 +112,13 @@ func (x *index) set(r row) (former []byte, replaced bool) {
 	}
 	slot, ok := x.find(p, hash, r.key)
 	if ok {
-		at := x.row(p.table[slot])
-		former = at.value
-		*at = r
-		return former, true
+		at = x.row(p.table[slot])
+		former, at.row = at.value, r
+		return at, former, true
 	}
 	p.table[slot] = uint64(uint32(hash))<<32 | uint64(x.place(r)+1)
 	p.used++
-	return nil, false
+	return x.row(p.table[slot]), nil, false
 }
 
 // place puts a row where none is.
@@ -120,14 +126,14 @@ func (x *index) place(r row) uint32 {
 	if last := len(x.free) - 1; last >= 0 {
 		place := x.free[last]
 		x.free = x.free[:last]
-		x.rows[place/rowsPiece][place%rowsPiece] = r
+		x.rows[place/rowsPiece][place%rowsPiece] = indexed{row: r}
 		return place
 	}
 	if x.n%rowsPiece == 0 {
-		x.rows = append(x.rows, make([]row, rowsPiece))
+		x.rows = append(x.rows, make([]indexed, rowsPiece))
 	}
 	place := uint32(x.n)
-	x.rows[place/rowsPiece][place%rowsPiece] = r
+	x.rows[place/rowsPiece][place%rowsPiece] = indexed{row: r}
 	x.n++
 	return place
 }
@@ -138,7 +144,7 @@ func (x *index) forget(key []byte) {
 	if !ok {
 		return
 	}
-	*x.row(p.table[slot]) = row{}
+	*x.row(p.table[slot]) = indexed{}
 	x.free = append(x.free, uint32(p.table[slot])-1)
 	p.remove(slot)
 }

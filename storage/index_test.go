@@ -23,7 +23,7 @@ func TestIndexFindsWhatAMapFinds(t *testing.T) {
 				found, ok = x.get(key)
 			case growing == (random.IntN(4) > 0):
 				value := fmt.Sprint(step)
-				found, ok = x.set(row{key: key, value: []byte(value)})
+				_, found, ok = x.set(row{key: key, value: []byte(value)})
 				model[string(key)] = value
 			default:
 				found, ok = x.get(key)
@@ -56,7 +56,7 @@ func TestIndexKeepsTheKeyItIsGivenLast(t *testing.T) {
 	}
 	x.forget(second)
 	if r := x.rows[0][0]; r.key != nil || r.value != nil {
-		t.Fatalf("a row that was taken out is kept: %q", r)
+		t.Fatalf("a row that was taken out is kept: %q", r.row)
 	}
 }
 

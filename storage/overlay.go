@@ -15,7 +15,7 @@ var noBytes = []byte{}
 // rowOverhead is what a row costs in memory besides its bytes: its place in a
 // tree node that is three quarters full, its place in a hash table that is two
 // thirds full, and the headers of two allocations.
-const rowOverhead = 96 + 64
+const rowOverhead = 96 + 72
 
 func lessRow(a, b row) bool { return bytes.Compare(a.key, b.key) < 0 }
 
@@ -96,8 +96,10 @@ func (o *overlay) above(key []byte) (value []byte, ok bool) {
 // set puts a row or a tombstone and gives the value that it replaced, unless
 // that is in a run.
 func (o *overlay) set(r row) (former []byte, replaced bool) {
+	var none indexed
+	at := &none
 	if o.index != nil {
-		former, replaced = o.index.set(r)
+		at, former, replaced = o.index.set(r)
 	} else {
 		former, replaced = o.above(r.key)
 	}
@@ -110,7 +112,7 @@ func (o *overlay) set(r row) (former []byte, replaced bool) {
 			o.rows++
 		}
 	}
-	s.put(change{row: r})
+	at.change = s.put(change{row: r}, at.change)
 	return former, replaced
 }
 
@@ -125,7 +127,7 @@ func (o *overlay) forget(key []byte) {
 		o.index.forget(key)
 	}
 	s := o.shelf(key)
-	s.put(change{row: row{key: key}, forget: true})
+	s.put(change{row: row{key: key}, forget: true}, 0)
 	s.rows--
 	o.bytes -= row{key, former}.size()
 	if !o.inRun(key) {

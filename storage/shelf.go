@@ -15,24 +15,28 @@ import (
 // the typed layer tells kinds of rows apart: some kinds are read in order all
 // the time, others hardly ever.
 //
-// Writes are noted as they come, and go into the tree, all at once and sorted,
-// when somebody reads in order: done for each row alone that would be most of
-// the cost of a write. On a shelf that is often read in order they are not left
-// to become many, so that no reader has much to do.
+// Writes are noted as they come, one for each row, and go into the tree, all at
+// once and sorted, when somebody reads in order: done for each row alone that
+// would be most of the cost of a write. On a shelf that is often read in order
+// they are not left to become many, so that no reader has much to do: writers
+// move the oldest over, a few at a time, so that none of them has much to do
+// either.
 //
 // Several may read at the same time, while nobody writes. The first of them
 // that reads in order fills the tree; from then until the next write nothing
 // is left to be filled in, so the tree stands still under who reads it.
 type shelf struct {
-	mu     sync.Mutex // of readers that fill the tree; writers are alone
-	tree   *btree.BTreeG[row]
-	recent changes // after what is in the tree
-	rows   int     // in the tree and in recent
-	idle   int     // times that a writer filled the tree since somebody read in order
+	mu       sync.Mutex // of readers that fill the tree; writers are alone
+	tree     *btree.BTreeG[row]
+	recent   changes // after what is in the tree
+	first    uint64  // number of the oldest of them; the first of all has number 1
+	rows     int     // in the tree and in recent
+	draining bool    // writers move changes into the tree
+	idle     int     // times that they began to since somebody read in order
 	// asked counts reads in order. Copies share it: who reads in a copy soon
 	// reads in the next one.
 	asked   *atomic.Int32
-	sawAsks int32 // asked when a writer filled the tree last
+	sawAsks int32 // asked when they began last
 }
 
 // change is a row put into a shelf or, with forget, taken out.
@@ -45,6 +49,7 @@ func newShelf() *shelf {
 	return &shelf{
 		tree:  btree.NewBTreeGOptions(lessRow, btree.Options{NoLocks: true}),
 		asked: new(atomic.Int32),
+		first: 1,
 	}
 }
 
@@ -59,22 +64,39 @@ func (s *shelf) next() *shelf {
 // copy gives a shelf that does not see later writes to s, in constant time.
 // Nobody may use s meanwhile.
 func (s *shelf) copy() *shelf {
-	return &shelf{tree: s.tree.Copy(), recent: s.recent.copy(), rows: s.rows, asked: s.asked}
+	return &shelf{tree: s.tree.Copy(), recent: s.recent.copy(), first: s.first, rows: s.rows, asked: s.asked}
 }
 
 const (
 	// fewRecent is how many writes may always wait to go into the tree.
 	fewRecent = 4096
+	// drainStep is how many of them a writer moves, once they are too many.
+	drainStep = 32
 	// oftenAsked is after how many reads in order a shelf counts as one that
 	// is often read so. One walk over the whole table does not make it that.
 	oftenAsked = 8
 )
 
-func (s *shelf) put(c change) {
-	s.recent.add(c)
-	if n := s.recent.n; n >= fewRecent && (n >= 2*s.rows || s.inDemand(n)) {
-		s.fill()
+// put notes a change and gives its number. last is the number of the change of
+// the same row before it, 0 if there was none; it is replaced, if it is still
+// here and no copy has it.
+func (s *shelf) put(c change, last uint64) (number uint64) {
+	if last >= s.first+uint64(s.recent.shared) {
+		*s.recent.at(int(last - s.first)) = c
+		return last
 	}
+	number = s.first + uint64(s.recent.n)
+	s.recent.add(c)
+	switch n := s.recent.n; {
+	case n < fewRecent:
+		s.draining = false
+	case !s.draining:
+		s.draining = n >= 2*s.rows || s.inDemand(n)
+	}
+	if s.draining {
+		s.fill(drainStep)
+	}
+	return number
 }
 
 // inDemand says whether so many writes are too many to be left to the next who
@@ -100,7 +122,7 @@ func (s *shelf) inDemand(n int) bool {
 func (s *shelf) sorted() *btree.BTreeG[row] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fill()
+	s.fill(s.recent.n)
 	s.asked.Add(1)
 	return s.tree
 }
@@ -110,14 +132,14 @@ func (s *shelf) get(key []byte) (value []byte, ok bool) {
 	return r.value, ok
 }
 
-// fill brings the tree up to date.
-func (s *shelf) fill() {
-	recent := s.recent
-	if recent.n == 0 {
+// fill puts the n oldest changes into the tree.
+func (s *shelf) fill(n int) {
+	if n == 0 {
 		return
 	}
-	s.recent = changes{} // a copy may have the old one
-	if recent.n == 1 {
+	recent := s.recent.cut(n)
+	s.first += uint64(n)
+	if n == 1 {
 		s.place(recent.at(0), nil)
 		return
 	}
@@ -148,13 +170,15 @@ func (s *shelf) place(c *change, hint *btree.PathHint) {
 // changes is a list in pieces, which does not move when it grows.
 type changes struct {
 	pieces [][]change // all full but the last
+	cutOff int        // changes of the first piece that are not of the list any more
 	n      int
+	shared int // so many, the oldest, must not be replaced: a copy has them as well
 }
 
 const pieceSize = 256
 
 func (l *changes) add(c change) {
-	if l.n%pieceSize == 0 {
+	if (l.cutOff+l.n)%pieceSize == 0 {
 		l.pieces = append(l.pieces, make([]change, 0, pieceSize))
 	}
 	last := &l.pieces[len(l.pieces)-1]
@@ -162,11 +186,31 @@ func (l *changes) add(c change) {
 	l.n++
 }
 
-func (l *changes) at(i int) *change { return &l.pieces[i/pieceSize][i%pieceSize] }
+func (l *changes) at(i int) *change {
+	i += l.cutOff
+	return &l.pieces[i/pieceSize][i%pieceSize]
+}
 
 // copy gives a list that is not to be added to, and does not see what is added
-// to l.
-func (l *changes) copy() changes { return changes{pieces: slices.Clone(l.pieces), n: l.n} }
+// to l, nor what is replaced there.
+func (l *changes) copy() changes {
+	l.shared = l.n
+	return changes{pieces: slices.Clone(l.pieces), cutOff: l.cutOff, n: l.n, shared: l.n}
+}
+
+// cut takes the n oldest changes out, as a list that is not to be added to.
+func (l *changes) cut(n int) changes {
+	oldest := changes{pieces: l.pieces, cutOff: l.cutOff, n: n}
+	if n == l.n {
+		*l = changes{}
+		return oldest
+	}
+	end := l.cutOff + n
+	l.pieces, l.cutOff = l.pieces[end/pieceSize:], end%pieceSize
+	l.n -= n
+	l.shared = max(l.shared-n, 0)
+	return oldest
+}
 
 // ticket stands for a change while changes are sorted: comparing heads fetches
 // nothing from elsewhere in memory.

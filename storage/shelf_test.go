@@ -49,37 +49,52 @@ func TestShelf(t *testing.T) {
 	}
 }
 
-// Rows that are only overwritten do not pile up.
+// Rows that are only overwritten do not pile up, nor do those that copies hold
+// as they were.
 func TestShelfForgetsFormerWrites(t *testing.T) {
-	o := newOverlay()
-	for n := range 100_000 {
-		o.set(row{fmt.Append(nil, "k", n%100), fmt.Append(nil, n)})
-		if have := o.shelves['k'].recent.n; have > fewRecent {
-			t.Fatalf("%d writes of 100 rows are kept", have)
+	for _, copies := range []bool{false, true} {
+		o, most := newOverlay(), 100
+		if copies {
+			most = fewRecent
+		}
+		for n := range 100_000 {
+			o.set(row{fmt.Append(nil, "k", n%100), fmt.Append(nil, n)})
+			if copies && n%50 == 0 {
+				o.copy()
+			}
+			if have := o.shelves['k'].recent.n; have > most {
+				t.Fatalf("%d writes of 100 rows are kept", have)
+			}
 		}
 	}
 }
 
 // A shelf that was often read in order is brought up to date before the next
-// reader, but not again and again where none comes.
+// reader, a little with each write, but not again and again where none comes.
 func TestShelfWaitsForReaders(t *testing.T) {
 	o, n := newOverlay(), 0
 	write := func(rows int) (fills int) {
 		for range rows {
-			former := o.shelves['k'].recent.n
+			s := o.shelf([]byte("k"))
+			former, draining := s.recent.n, s.draining
 			o.set(row{fmt.Appendf(nil, "k%d", n), noBytes})
-			if n++; o.shelves['k'].recent.n < former {
+			if s.draining && !draining {
 				fills++
 			}
+			if s.recent.n < former-drainStep {
+				t.Fatalf("one write moved %d others", former-s.recent.n)
+			}
+			n++
 		}
 		return fills
 	}
-	o.set(row{[]byte("k"), noBytes})
-	write(2 * fewRecent)
+	if write(2*fewRecent) != 0 {
+		t.Error("sorted before anybody has read")
+	}
 	for range oftenAsked {
 		o.shelves['k'].sorted()
 	}
-	if fills := write(fewRecent); fills != 1 {
+	if fills := write(fewRecent + 1); fills != 1 {
 		t.Errorf("sorted %d times after reads, want once", fills)
 	}
 	if fills := write(40 * fewRecent); fills > 8 {
@@ -122,7 +137,7 @@ func BenchmarkShelfFill(b *testing.B) {
 				if i < rows {
 					written.add(c)
 				} else {
-					s.put(c)
+					s.put(c, 0)
 				}
 			}
 			s.sorted()

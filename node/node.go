@@ -59,6 +59,7 @@ type Node struct {
 	checkpointed atomic.Int64 // when, Unix nanoseconds
 	pulse        atomic.Int64 // when everything was last seen to move, Unix nanoseconds
 	readTime     *readTime
+	solitude     solitude
 	readers      sync.Pool // of windows that short reads have used
 	quarantined  ward
 	peers        peerFigures
@@ -233,7 +234,7 @@ func (n *Node) start(context.Context) error {
 	}
 	n.openPort(ln)
 	n.checkpointed.Store(time.Now().UnixNano())
-	if n.raft, err = raft.NewRaft(n.raftConfig(), timedFSM{n.fsm, n.metrics.apply}, n.logs, n.stable, n.snapshots, n.trans); err != nil {
+	if n.raft, err = raft.NewRaft(n.raftConfig(), watchedFSM{n.fsm, n.metrics.apply, &n.solitude.changes}, n.logs, n.stable, n.snapshots, n.trans); err != nil {
 		ln.Close()
 		n.trans.Close()
 		return fmt.Errorf("starting raft: %w", err)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -112,15 +113,22 @@ func (n *Node) askPeer(ctx context.Context, id string) (p peerFigure) {
 	return p
 }
 
-// timedFSM measures how long entries take to be carried out.
-type timedFSM struct {
+// watchedFSM measures how long entries take to be carried out, and counts those
+// about the membership.
+type watchedFSM struct {
 	*raftfsm.FSM
-	took *metrics.PrometheusHistogram
+	took    *metrics.PrometheusHistogram
+	changes *atomic.Uint64
 }
 
 // ApplyBatch is part of raft.BatchingFSM.
-func (f timedFSM) ApplyBatch(logs []*raft.Log) []any {
+func (f watchedFSM) ApplyBatch(logs []*raft.Log) []any {
 	started := time.Now()
+	for _, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			f.changes.Add(1)
+		}
+	}
 	answers := f.FSM.ApplyBatch(logs)
 	f.took.UpdateDuration(started)
 	return answers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -156,11 +157,39 @@ func (n *Node) soleReadIndex() (index uint64, ok bool) {
 		return 0, false
 	}
 	index = max(n.raft.CommitIndex(), n.lead.barrier.Load())
-	if len(n.servers()) != 1 || n.lead.term.Load() != term || n.raft.CurrentTerm() != term {
+	if !n.alone(term, index) || n.lead.term.Load() != term || n.raft.CurrentTerm() != term {
 		return 0, false
 	}
 	n.readTime.keepUp(n.clock.now)
 	return index, true
+}
+
+// solitude remembers whether this member is the only one, for who asks before
+// every read.
+type solitude struct {
+	changes atomic.Uint64 // entries about the membership that the state machine was given
+	known   atomic.Pointer[soleness]
+}
+
+// soleness is what was found in a term, after so many changes.
+type soleness struct {
+	term, changes uint64
+	sole          bool
+}
+
+// alone says whether this member, which leads in a term, is the only one by all
+// that is committed up to an index. That is enough for who has the commit index:
+// while a membership of more is not committed, nobody else can lead without this
+// member's vote, and it does not give that in its own term.
+func (n *Node) alone(term, index uint64) bool {
+	seen := n.Applied() >= index // before changes is looked at: they are counted before they are applied
+	changes := n.solitude.changes.Load()
+	if k := n.solitude.known.Load(); seen && k != nil && k.term == term && k.changes == changes {
+		return k.sole
+	}
+	sole := len(n.servers()) == 1
+	n.solitude.known.Store(&soleness{term, changes, sole})
+	return sole
 }
 
 // leaderReadIndex is the index as of now, if this member still leads after a

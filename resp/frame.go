@@ -34,6 +34,10 @@ const (
 	// sharedRoom is how much memory they share: whoever keeps one of them keeps
 	// all of it.
 	sharedRoom = 512
+	// shortList is how many arguments a command may have to share the memory
+	// of their list with others, and sharedLists how many arguments those have.
+	shortList   = 8
+	sharedLists = 32
 )
 
 // maxLengthDigits keeps the arithmetic on lengths far from overflow.
@@ -56,6 +60,7 @@ type frameParser struct {
 	bulkLen int      // its announced length
 	scanned int      // bytes of the line under way that hold no newline
 	room    []byte   // for short arguments; what is used of it is theirs
+	lists   [][]byte // for short lists of arguments, likewise
 }
 
 type parserState uint8
@@ -132,6 +137,19 @@ func (p *frameParser) share(n int) []byte {
 	used := len(p.room)
 	p.room = p.room[:used+n]
 	return p.room[used : used : used+n]
+}
+
+// list gives room for so many arguments.
+func (p *frameParser) list(n int) [][]byte {
+	if n > shortList {
+		return make([][]byte, 0, min(n, 64))
+	}
+	if cap(p.lists)-len(p.lists) < n {
+		p.lists = make([][]byte, 0, sharedLists)
+	}
+	used := len(p.lists)
+	p.lists = p.lists[:used+n]
+	return p.lists[used : used : used+n]
 }
 
 // parse takes bytes from b until a command is complete. It returns the
@@ -238,7 +256,7 @@ func (p *frameParser) parseStart(b []byte) (n int, done bool, err error) {
 		return n, true, nil
 	}
 	p.want = count
-	p.args = make([][]byte, 0, min(count, 64))
+	p.args = p.list(count)
 	p.state = atBulk
 	return n, false, nil
 }

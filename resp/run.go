@@ -24,6 +24,12 @@ type run struct {
 	// that write in the log.
 	current bool
 	began   time.Time // when writes that nobody waits for were sent
+
+	// What readShort and View tell each other, kept so that a read needs no
+	// memory for it.
+	reading []item
+	ran     int // of them
+	onView  func(*keyspace.Tx) error
 }
 
 // item is one command of a run, or the reply to one.
@@ -108,10 +114,12 @@ func (r *run) propose(items []item) {
 
 // requests gives what is to be proposed.
 func requests(items []item) []command.Request {
-	reqs := make([]command.Request, 0, len(items))
+	reqs, commands := make([]command.Request, 0, len(items)), make([]command.Args, 0, len(items))
 	for i := range items {
 		if items[i].entry != nil {
-			reqs = append(reqs, command.Request{DB: items[i].db, Commands: []command.Args{items[i].args}})
+			n := len(commands)
+			commands = append(commands, items[i].args)
+			reqs = append(reqs, command.Request{DB: items[i].db, Commands: commands[n : n+1 : n+1]})
 		}
 	}
 	return reqs
@@ -208,23 +216,30 @@ func failReads(items []item, err error) {
 // readShort runs items in one View up to the first that would take long, and
 // tells how many it ran.
 func (r *run) readShort(items []item) (n int, err error) {
-	err = r.s.server.store.View(func(tx *keyspace.Tx) error {
-		began := time.Now()
-		for n = 0; n < len(items) && n < viewReads; n++ {
-			it := &items[n]
-			if it.entry == nil {
-				continue
-			}
-			tx.Forget()
-			tx.Select(it.entry.spec.Database(it.db))
-			if takesLong(tx, it.entry, it.args) {
-				return nil
-			}
-			began = r.s.read(tx, it, began)
+	if r.onView == nil {
+		r.onView = r.readViewed
+	}
+	r.reading, r.ran = items, 0
+	err = r.s.server.store.View(r.onView)
+	r.reading = nil
+	return r.ran, err
+}
+
+func (r *run) readViewed(tx *keyspace.Tx) error {
+	began := time.Now()
+	for r.ran = 0; r.ran < len(r.reading) && r.ran < viewReads; r.ran++ {
+		it := &r.reading[r.ran]
+		if it.entry == nil {
+			continue
 		}
-		return nil
-	})
-	return n, err
+		tx.Forget()
+		tx.Select(it.entry.spec.Database(it.db))
+		if takesLong(tx, it.entry, it.args) {
+			return nil
+		}
+		began = r.s.read(tx, it, began)
+	}
+	return nil
 }
 
 // readLong runs an item without holding up writers.
@@ -248,8 +263,10 @@ func (s *session) read(tx *keyspace.Tx, it *item, began time.Time) (ended time.T
 
 // call runs a command on a read-only window.
 func (s *session) call(tx *keyspace.Tx, e *entry, args [][]byte) command.Reply {
-	c := command.Call{Tx: tx, Now: tx.Now(), Rand: s.rng()}
-	reply, err := e.spec.Run(&c, args)
+	c := &s.reads
+	*c = command.Call{Tx: tx, Now: tx.Now(), Rand: s.rng()}
+	reply, err := e.spec.Run(c, args)
+	c.Tx = nil
 	if err != nil {
 		return command.Fail(err)
 	}

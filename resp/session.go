@@ -43,6 +43,7 @@ type session struct {
 	run        run
 	tried      time.Duration // that a command which waits has been carried out for
 	random     *rand.Rand
+	reads      command.Call // the read under way, kept for its memory
 
 	lastUsed    atomic.Int64 // ms since 1970
 	serving     atomic.Bool  // commands are being carried out

@@ -167,8 +167,10 @@ func (l *loop) run() {
 }
 
 // wait gives what has happened. While it blocks, its thread holds one of the
-// runtime's processors until the runtime takes it away; so before it does,
-// those who were woken here come first.
+// runtime's processors until the runtime takes it away, for which it may take
+// 10 ms, while others who were woken have none. So before it does, those who
+// were woken here come first, and it does not block for long as long as there
+// was something to do a moment ago.
 func (l *loop) wait(events []syscall.EpollEvent) int {
 	if n := poll(l.epoll, events); n > 0 {
 		return n
@@ -177,7 +179,21 @@ func (l *loop) wait(events []syscall.EpollEvent) int {
 	if n := poll(l.epoll, events); n > 0 {
 		return n
 	}
-	n, err := syscall.EpollWait(l.epoll, events, -1)
+	for range shortWaits {
+		if n := block(l.epoll, events, 1); n > 0 {
+			return n
+		}
+		runtime.Gosched()
+	}
+	return block(l.epoll, events, -1)
+}
+
+// shortWaits is for how many milliseconds a loop counts as busy.
+const shortWaits = 20
+
+// block waits for events, for so many milliseconds; -1: for ever.
+func block(epoll int, events []syscall.EpollEvent, ms int) int {
+	n, err := syscall.EpollWait(epoll, events, ms)
 	if err != nil && err != syscall.EINTR {
 		panic(fmt.Sprintf("waiting for sockets: %v", err)) // only a descriptor that is none does that
 	}

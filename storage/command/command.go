@@ -109,7 +109,7 @@ func (s *Spec) ArityOK(n int) bool {
 	return n >= -s.Arity
 }
 
-// Keys gives the keys among the arguments.
+// Keys gives the keys among the arguments. They are not to be changed.
 func (s *Spec) Keys(args [][]byte) [][]byte {
 	if s.First <= 0 {
 		return nil
@@ -119,6 +119,13 @@ func (s *Spec) Keys(args [][]byte) [][]byte {
 		last += len(args)
 	}
 	step := max(s.Step, 1)
+	if step == 1 && s.KeyPrefix == "" {
+		end := min(last+1, len(args))
+		if end <= s.First {
+			return nil
+		}
+		return args[s.First:end:end]
+	}
 	var keys [][]byte
 	for i := s.First; i <= last && i < len(args); i += step {
 		key := args[i]

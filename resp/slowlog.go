@@ -29,7 +29,7 @@ type slowEntry struct {
 	id   int64
 	at   time.Time
 	took time.Duration
-	args []string
+	args [][]byte
 	addr string
 	name string
 }
@@ -60,28 +60,31 @@ func (l *slowlog) trim() {
 
 func (l *slowlog) trimLocked() {
 	if more := int64(len(l.entries)) - l.live.slowLength.Load(); more > 0 {
-		l.entries = append(l.entries[:0], l.entries[more:]...)
+		clear(l.entries[:more])
+		l.entries = l.entries[more:] // and now and then append moves what is left
 	}
 }
 
 // shownArgs cuts arguments to a size that is worth keeping, and hides those
 // that may be passwords.
-func shownArgs(e *entry, args [][]byte) []string {
-	out := make([]string, 0, min(len(args), slowArgs))
+func shownArgs(e *entry, args [][]byte) [][]byte {
+	out := make([][]byte, 0, min(len(args), slowArgs))
 	for i, a := range args {
 		switch {
 		case i == slowArgs-1 && len(args) > slowArgs:
-			return append(out, fmt.Sprintf("... (%d more arguments)", len(args)-i))
+			return append(out, fmt.Appendf(nil, "... (%d more arguments)", len(args)-i))
 		case i > 0 && e.secret:
-			out = append(out, "(redacted)")
+			out = append(out, redacted)
 		case len(a) > slowArgBytes:
-			out = append(out, fmt.Sprintf("%s... (%d more bytes)", a[:slowArgBytes], len(a)-slowArgBytes))
+			out = append(out, fmt.Appendf(nil, "%s... (%d more bytes)", a[:slowArgBytes], len(a)-slowArgBytes))
 		default:
-			out = append(out, string(a))
+			out = append(out, a)
 		}
 	}
 	return out
 }
+
+var redacted = []byte("(redacted)")
 
 // last gives the newest n entries, newest first.
 func (l *slowlog) last(n int) []slowEntry {
@@ -123,9 +126,13 @@ func slowlogGet(s *session, args [][]byte) (command.Reply, error) {
 	}
 	var out []command.Reply
 	for _, e := range s.server.slow.last(n) {
+		shown := make([]command.Reply, len(e.args))
+		for i, a := range e.args {
+			shown[i] = command.Bulk(a)
+		}
 		out = append(out, command.Array(
 			command.Int(e.id), command.Int(e.at.Unix()), command.Int(e.took.Microseconds()),
-			bulkList(e.args), command.BulkString(e.addr), command.BulkString(e.name)))
+			command.Array(shown...), command.BulkString(e.addr), command.BulkString(e.name)))
 	}
 	return command.Array(out...), nil
 }

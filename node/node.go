@@ -251,6 +251,7 @@ func (n *Node) start(context.Context) error {
 	n.background(func() { n.pending.tellAll() })
 	n.background(func() { n.hearing(n.ctx) })
 	n.background(func() { n.reads.serve(n.ctx) })
+	n.background(func() { n.tellReaders() })
 	n.background(func() { n.leaderRound.serve(n.ctx) })
 	n.background(func() { n.checkpointing(n.ctx) })
 	n.background(func() { n.attending(n.ctx) })
@@ -555,6 +556,23 @@ func (n *Node) ReadIndex(ctx context.Context) error {
 		}
 	}
 	return n.WaitApplied(ctx, index)
+}
+
+// CatchUp is ReadIndex for who does not wait: done is called with its error,
+// once, on a goroutine that tells all such and must not be held up, after no
+// longer than about limit. giveUp has it called at once; it is nil, and nothing
+// was done, if this member does not serve.
+func (n *Node) CatchUp(limit time.Duration, done func(error)) (giveUp func()) {
+	if n.serves() != nil {
+		return nil
+	}
+	n.metrics.readIndexes.Inc()
+	r := &reader{done: done}
+	if n.reads.join(r) == nil {
+		return nil
+	}
+	r.limit.Store(time.AfterFunc(limit, r.giveUp))
+	return r.giveUp
 }
 
 // View calls fn with the keys as they are on this member now. Writes wait for

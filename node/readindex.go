@@ -14,6 +14,8 @@ import (
 type readIndexer struct {
 	round func() (uint64, error)
 	wake  chan struct{} // capacity 1
+	// answered passes rounds with readers on to tellReaders.
+	answered chan *readRound
 
 	mu     sync.Mutex
 	next   *readRound
@@ -21,20 +23,42 @@ type readIndexer struct {
 }
 
 type readRound struct {
-	done  chan struct{}
-	index uint64
-	err   error
+	done    chan struct{}
+	index   uint64
+	err     error
+	readers []*reader // who do not wait for done
 }
+
+// reader is to be told when this member has caught up.
+type reader struct {
+	done  func(error)
+	told  atomic.Bool
+	limit atomic.Pointer[time.Timer]
+}
+
+// tell may be called any number of times.
+func (r *reader) tell(err error) {
+	if r.told.CompareAndSwap(false, true) {
+		if limit := r.limit.Load(); limit != nil {
+			limit.Stop()
+		}
+		r.done(err)
+	}
+}
+
+func (r *reader) giveUp() { r.tell(errUnconfirmed) }
 
 func newReadIndexer(round func() (uint64, error)) *readIndexer {
-	return &readIndexer{round: round, wake: make(chan struct{}, 1)}
+	return &readIndexer{round: round, wake: make(chan struct{}, 1), answered: make(chan *readRound)}
 }
 
-func (ri *readIndexer) index(ctx context.Context) (uint64, error) {
+// join gives the round that comes next, with a reader in it if there is one;
+// nil: there will be none.
+func (ri *readIndexer) join(reader *reader) *readRound {
 	ri.mu.Lock()
+	defer ri.mu.Unlock()
 	if ri.closed {
-		ri.mu.Unlock()
-		return 0, errUnconfirmed
+		return nil
 	}
 	if ri.next == nil {
 		ri.next = &readRound{done: make(chan struct{})}
@@ -43,8 +67,17 @@ func (ri *readIndexer) index(ctx context.Context) (uint64, error) {
 		default:
 		}
 	}
-	r := ri.next
-	ri.mu.Unlock()
+	if reader != nil {
+		ri.next.readers = append(ri.next.readers, reader)
+	}
+	return ri.next
+}
+
+func (ri *readIndexer) index(ctx context.Context) (uint64, error) {
+	r := ri.join(nil)
+	if r == nil {
+		return 0, errUnconfirmed
+	}
 	select {
 	case <-r.done:
 		return r.index, r.err
@@ -66,6 +99,9 @@ func (ri *readIndexer) serve(ctx context.Context) {
 		if r := ri.take(false); r != nil {
 			r.index, r.err = ri.round()
 			close(r.done)
+			if len(r.readers) > 0 {
+				ri.answered <- r
+			}
 		}
 	}
 }
@@ -83,6 +119,26 @@ func (ri *readIndexer) close() {
 	if r := ri.take(true); r != nil {
 		r.err = errUnconfirmed
 		close(r.done)
+		if len(r.readers) > 0 {
+			ri.answered <- r
+		}
+	}
+	close(ri.answered)
+}
+
+// tellReaders tells those who do not wait that this member has caught up, until
+// no more rounds are made.
+func (n *Node) tellReaders() {
+	for r := range n.reads.answered {
+		err := r.err
+		if err == nil {
+			ctx, cancel := context.WithTimeout(n.ctx, n.opt.Timing.Propose)
+			err = n.WaitApplied(ctx, r.index)
+			cancel()
+		}
+		for _, reader := range r.readers {
+			reader.tell(err)
+		}
 	}
 }
 

@@ -76,6 +76,11 @@ func startBy(propose func(context.Context, []command.Request) []command.Result, 
 	return cancel
 }
 
+func (f *fakeStore) CatchUp(_ time.Duration, done func(error)) (giveUp func()) {
+	go done(f.ReadIndex(context.Background()))
+	return func() {}
+}
+
 func (f *fakeStore) Current() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

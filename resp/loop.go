@@ -8,9 +8,10 @@ import (
 )
 
 // What need not wait is served without the goroutine of the connection: short
-// reads by the event loop, when this node may answer at once, and writes in two
-// halves, of which the second is done by whoever knows the results. All else
-// is handed to the goroutine, which begins where the loop has left off.
+// reads by the event loop, when this node may answer at once, and otherwise reads
+// and writes in two halves, of which the second is done by whoever knows that the
+// node has caught up, or the results. All else is handed to the goroutine, which
+// begins where the loop has left off.
 
 // loopBatches is how many batches of a connection are served at a time before
 // it is handed to its goroutine, so that one client does not keep the others of
@@ -48,7 +49,7 @@ type step uint8
 
 const (
 	stepMore step = iota
-	stepDone      // it rests again, or its writes are under way: it is no longer the caller's
+	stepDone      // it rests again, or a second half is to come: it is no longer the caller's
 	stepHand      // its goroutine is needed
 )
 
@@ -76,8 +77,11 @@ func (s *session) step() (next step) {
 		if len(g.batch) > loopReads {
 			return stepHand
 		}
-		s.run.current = true
+		s.run.current = s.localReads || s.server.store.Current()
 		s.collect(g.take())
+		if !s.run.current {
+			return s.startReads()
+		}
 		s.answer()
 		return stepMore
 	case wayWrite:
@@ -113,7 +117,7 @@ type way uint8
 
 const (
 	wayAny   way = iota // by the goroutine of the connection, which may wait
-	wayRead             // short reads, and nothing is in their way
+	wayRead             // short reads
 	wayWrite            // writes, of which nothing need be known before they are done
 )
 
@@ -136,7 +140,7 @@ func (s *session) way(batch [][][]byte) way {
 		}
 		all = w
 	}
-	if all == wayRead && !s.localReads && !srv.store.Current() || all == wayWrite && srv.tracking.some.Load() {
+	if all == wayWrite && srv.tracking.some.Load() {
 		return wayAny
 	}
 	return all
@@ -162,26 +166,40 @@ func (s *session) start() step {
 		return stepMore
 	}
 	s.run.began = time.Now()
-	if s.submit(reqs) {
+	return s.begin(func() func() { return s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults) })
+}
+
+// startReads has the reads that were collected wait for this node to catch up.
+func (s *session) startReads() step {
+	if !needsStore(s.run.items) { // all were refused
+		s.answer()
+		return stepMore
+	}
+	return s.begin(func() func() { return s.server.store.CatchUp(s.server.config.RequestTimeout, s.onCaughtUp) })
+}
+
+// begin begins what has a second half, or leaves it all to the goroutine of the
+// connection. It holds mu, so that the second half comes after underWay is set.
+func (s *session) begin(first func() (giveUp func())) step {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.underWay = first(); s.underWay != nil {
 		return stepDone
 	}
 	s.guard.begun = true
 	return stepHand
 }
 
-// submit holds mu, so that carriedOut comes after underWay is set.
-func (s *session) submit(reqs []command.Request) (started bool) {
+// halfDone is called when the second half begins.
+func (s *session) halfDone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.underWay = s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults)
-	return s.underWay != nil
+	s.underWay = nil
 }
 
 // carriedOut is called with the results of what start has sent.
 func (s *session) carriedOut(results []command.Result) {
-	s.mu.Lock()
-	s.underWay = nil
-	s.mu.Unlock()
+	s.halfDone()
 	if s.server.tracking.some.Load() { // which has to be told first
 		go s.goOn(results)
 		return
@@ -190,15 +208,31 @@ func (s *session) carriedOut(results []command.Result) {
 }
 
 func (s *session) goOn(results []command.Result) {
-	if s.finish(results) {
+	s.finish(func(items []item) { s.run.take(items, results, time.Since(s.run.began)) })
+}
+
+// caughtUp is called when the reads of startReads can be carried out.
+func (s *session) caughtUp(err error) {
+	s.halfDone()
+	s.finish(func(items []item) {
+		if err != nil {
+			failReads(items, err)
+			return
+		}
+		s.run.readHere(items)
+	})
+}
+
+// finish answers what has got its replies by last, and looks for more.
+func (s *session) finish(last func([]item)) {
+	if s.finished(last) {
 		s.ready()
 	} else {
 		s.handOver()
 	}
 }
 
-// finish answers the writes.
-func (s *session) finish(results []command.Result) (ok bool) {
+func (s *session) finished(last func([]item)) (ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.contain(p)
@@ -206,13 +240,13 @@ func (s *session) finish(results []command.Result) (ok bool) {
 		}
 	}()
 	items := s.run.items
-	s.run.take(items, results, time.Since(s.run.began))
+	last(items)
 	s.run.emit(items)
 	s.answer()
 	return true
 }
 
-// giveUp ends writes that nobody waits for.
+// giveUp ends what nobody waits for.
 func (s *session) giveUp() {
 	s.mu.Lock()
 	stop := s.underWay

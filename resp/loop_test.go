@@ -20,6 +20,8 @@ type watchedStore struct {
 
 	mu                           sync.Mutex
 	submitted, proposed, current int
+	behind                       bool // it is never current
+	caughtUp                     int
 }
 
 func (w *watchedStore) count(n *int) {
@@ -51,7 +53,15 @@ func (w *watchedStore) Propose(ctx context.Context, reqs []command.Request) []co
 
 func (w *watchedStore) Current() bool {
 	w.count(&w.current)
-	return w.fakeStore.Current()
+	return w.fakeStore.Current() && !w.behind
+}
+
+func (w *watchedStore) CatchUp(limit time.Duration, done func(error)) (giveUp func()) {
+	if w.busy {
+		return nil
+	}
+	w.count(&w.caughtUp)
+	return w.fakeStore.CatchUp(limit, done)
 }
 
 // What need not wait goes past the goroutine of the connection, all else does
@@ -69,7 +79,7 @@ func TestWaysToTheStore(t *testing.T) {
 		{"a read", []string{"SET k v"}, frame("GET", "k"), `"v"`, 0, 0, 1},
 		{"writes in a pipeline", nil, many(3, "INCR", "n"), ":1 :2 :3", 1, 0, 0},
 		{"reads in a pipeline", []string{"SET k v"}, many(3, "GET", "k"), `"v" "v" "v"`, 0, 0, 1},
-		{"reads enough for another processor", []string{"SET k v"}, many(loopReads+1, "GET", "k"), strings.TrimSpace(strings.Repeat(`"v" `, loopReads+1)), 0, 0, 1},
+		{"reads enough for another processor", []string{"SET k v"}, many(loopReads+1, "GET", "k"), strings.TrimSpace(strings.Repeat(`"v" `, loopReads+1)), 0, 0, 0},
 		{"a read after a write", nil, frame("SET", "k", "v") + frame("GET", "k"), `+OK "v"`, 0, 1, 0},
 		{"a long pipeline", nil, many(viewReads+1, "SET", "k", "v"), strings.TrimSpace(strings.Repeat("+OK ", viewReads+1)), 0, 1, 0},
 		{"a write that is refused", []string{"SET k v"}, frame("HSET", "k", "f"), "-ERR wrong number of arguments for 'hset' command", 0, 0, 0},
@@ -136,6 +146,48 @@ func TestWritesThatCannotBeTakenAtOnce(t *testing.T) {
 	}
 	if _, proposed, _ := store.counted(); proposed != 20 {
 		t.Errorf("proposed %d times, want 20", proposed)
+	}
+}
+
+// Reads of a node that must ask others first are answered when it has, with what
+// it holds then, or with the reason why not.
+func TestReadsThatWaitForTheGroup(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		store := &watchedStore{fakeStore: newFakeStore(), behind: true, busy: busy}
+		srv := startServer(t, Config{}, store)
+		c := dial(t, srv.Addr())
+		for i := range 20 {
+			c.want("+OK", "SET", "k", fmt.Sprint(i))
+			awaitRest(t, srv)
+			c.write(frame("GET", "k") + frame("GET") + frame("STRLEN", "k"))
+			if got, want := c.read(), fmt.Sprintf("%q", fmt.Sprint(i)); got != want {
+				t.Fatalf("answered %s, want %s", got, want)
+			}
+			if got := c.read(); !strings.HasPrefix(got, "-ERR wrong number") {
+				t.Fatalf("answered %s", got)
+			}
+			if got, want := c.read(), fmt.Sprintf(":%d", len(fmt.Sprint(i))); got != want {
+				t.Fatalf("answered %s, want %s", got, want)
+			}
+		}
+		awaitRest(t, srv)
+		c.write(frame("GET")) // nothing of which needs the store
+		if got := c.read(); !strings.HasPrefix(got, "-ERR wrong number") {
+			t.Fatalf("answered %s", got)
+		}
+		store.mu.Lock()
+		asked := store.caughtUp
+		store.mu.Unlock()
+		store.fakeStore.mu.Lock()
+		store.readErr = command.ErrUnconfirmed
+		store.fakeStore.mu.Unlock()
+		if want := map[bool]int{false: 20, true: 0}[busy]; asked != want {
+			t.Errorf("waited %d times, want %d", asked, want)
+		}
+		awaitRest(t, srv)
+		if got := c.do("GET", "k"); !strings.HasPrefix(got, "-CLUSTERDOWN no leader: this read") {
+			t.Errorf("a read that nobody confirms is answered %s", got)
+		}
 	}
 }
 

@@ -58,10 +58,11 @@ type session struct {
 	hears       atomic.Pointer[subscriber] // once it has subscribed
 	tracker     atomic.Pointer[tracker]    // while it tracks keys
 
-	onResults func([]command.Result) // carriedOut, made once
+	onResults  func([]command.Result) // carriedOut, made once
+	onCaughtUp func(error)            // caughtUp, likewise
 
 	mu       sync.Mutex
-	underWay func() // gives up the writes that nobody waits for
+	underWay func() // gives up what nobody waits for
 	name     string
 	libName  string
 	libVer   string
@@ -80,7 +81,7 @@ func newSession(server *Server, guard *guardConn, id int64) *session {
 	s.queued.Store(-1)
 	s.lastUsed.Store(time.Now().UnixMilli())
 	s.run.s = s
-	s.onResults = s.carriedOut
+	s.onResults, s.onCaughtUp = s.carriedOut, s.caughtUp
 	if guard.socket != nil {
 		guard.socket.Serve(s.ready)
 	}

@@ -24,6 +24,11 @@ type Store interface {
 	ReadIndex(ctx context.Context) error
 	// Current says whether ReadIndex would return at once.
 	Current() bool
+	// CatchUp is ReadIndex for who does not wait: done is called with its error,
+	// on another goroutine, which it must not hold up, or when limit has passed.
+	// giveUp has it called at once; it is nil, and nothing was done, if the
+	// store does not serve.
+	CatchUp(limit time.Duration, done func(error)) (giveUp func())
 	// View runs fn on the state at one instant. It holds up writers: fn must
 	// be short.
 	View(fn func(tx *keyspace.Tx) error) error

@@ -571,7 +571,10 @@ func (n *Node) CatchUp(limit time.Duration, done func(error)) (giveUp func()) {
 	if n.reads.join(r) == nil {
 		return nil
 	}
-	r.limit.Store(time.AfterFunc(limit, r.giveUp))
+	timer := time.AfterFunc(limit, r.giveUp)
+	if r.limit.Store(timer); r.told.Load() {
+		timer.Stop()
+	}
 	return r.giveUp
 }
 

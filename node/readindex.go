@@ -14,7 +14,8 @@ import (
 type readIndexer struct {
 	round func() (uint64, error)
 	wake  chan struct{} // capacity 1
-	// answered passes rounds with readers on to tellReaders.
+	// answered passes rounds with readers on to tellReaders. It has room: a round
+	// must not wait until those of the one before have been told.
 	answered chan *readRound
 
 	mu     sync.Mutex
@@ -49,7 +50,7 @@ func (r *reader) tell(err error) {
 func (r *reader) giveUp() { r.tell(errUnconfirmed) }
 
 func newReadIndexer(round func() (uint64, error)) *readIndexer {
-	return &readIndexer{round: round, wake: make(chan struct{}, 1), answered: make(chan *readRound)}
+	return &readIndexer{round: round, wake: make(chan struct{}, 1), answered: make(chan *readRound, 64)}
 }
 
 // join gives the round that comes next, with a reader in it if there is one;

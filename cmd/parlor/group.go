@@ -174,7 +174,7 @@ func (g *localGroup) startMember(m *member) error {
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	// A group of its own, so that Ctrl-C reaches the parent alone and the
 	// nodes are stopped in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = ownGroup()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", m.name, err)
@@ -221,8 +221,8 @@ func (m *member) kill() error {
 func (g *localGroup) stop(grace time.Duration) {
 	deadline := time.After(grace)
 	for _, m := range g.members {
-		if p, _ := m.process(); p != nil {
-			_ = p.Signal(syscall.SIGTERM)
+		if p, _ := m.process(); p != nil && p.Signal(syscall.SIGTERM) != nil {
+			_ = m.stdin.Close() // where there are no signals
 		}
 	}
 	for _, m := range g.members {

@@ -29,7 +29,8 @@ type cursor struct {
 	file       *fileCursor // nil: an overlay
 	runs       *runCursor  // nil: no runs
 	overlay    *overlay
-	shelf      int              // of the overlay, that the cursor is in
+	low, high  int              // the first and the last shelf of the overlay that may be entered
+	shelf      int              // that the cursor is in
 	tree       btree.IterG[row] // of that shelf
 }
 
@@ -37,16 +38,36 @@ type cursor struct {
 // the rule.
 var merges = sync.Pool{New: func() any { return new(merge) }}
 
-// newMerge gives a merge of the layers of v; the caller must release it.
-func newMerge(v *view) *merge {
+// newMerge gives a merge of the layers of v, for rows from one key on and below
+// another, as in Reader; the caller must release it. What is on other shelves
+// than theirs is not looked at: to see its first row, all of it would have to be
+// sorted.
+func newMerge(v *view, from, to []byte) *merge {
 	m := merges.Get().(*merge)
-	m.addOverlay(v.active)
+	low, high := shelvesOf(from, to)
+	m.addOverlay(v.active, low, high)
 	if v.frozen != nil {
-		m.addOverlay(v.frozen)
+		m.addOverlay(v.frozen, low, high)
 	}
 	m.layers[m.n].file = v.base.rows.Cursor()
 	m.n++
 	return m
+}
+
+// shelvesOf gives the first and the last shelf that can hold rows of a range.
+func shelvesOf(from, to []byte) (low, high int) {
+	high = len(overlay{}.shelves) - 1
+	if len(from) > 0 {
+		low = int(from[0])
+	}
+	switch len(to) {
+	case 0:
+	case 1:
+		high = int(to[0]) - 1
+	default:
+		high = int(to[0])
+	}
+	return low, high
 }
 
 // release forgets all rows, so that a merge that waits in the pool keeps
@@ -62,11 +83,12 @@ func (m *merge) release() {
 }
 
 // addOverlay leaves an empty layer out.
-func (m *merge) addOverlay(o *overlay) {
+func (m *merge) addOverlay(o *overlay, low, high int) {
 	if o.rows == 0 {
 		return
 	}
-	m.layers[m.n].overlay = o
+	c := &m.layers[m.n]
+	c.overlay, c.low, c.high = o, low, high
 	m.n++
 	if len(o.runs) > 0 {
 		m.layers[m.n].runs = &runCursor{runs: o.runs}
@@ -164,15 +186,11 @@ func (c *cursor) seek(from []byte) {
 		c.atRun()
 		return
 	}
-	first := 0
-	if len(from) > 0 {
-		first = int(from[0])
-	}
-	if c.enter(first) && c.tree.Seek(row{key: from}) {
+	if c.enter(c.low) && c.tree.Seek(row{key: from}) {
 		c.atTree()
 		return
 	}
-	c.firstFrom(first + 1)
+	c.firstFrom(c.low + 1)
 }
 
 // seekBefore stands at the last row below to.
@@ -192,10 +210,7 @@ func (c *cursor) seekBefore(to []byte) {
 		c.atRun()
 		return
 	}
-	last := len(c.overlay.shelves) - 1
-	if len(to) > 0 {
-		last = int(to[0])
-	}
+	last := c.high
 	if len(to) > 0 && c.enter(last) && c.tree.Seek(row{key: to}) {
 		if c.tree.Prev() {
 			c.atTree()
@@ -236,7 +251,7 @@ func (c *cursor) prev() {
 
 // firstFrom stands at the first row of a shelf or of those after it.
 func (c *cursor) firstFrom(shelf int) {
-	for ; shelf < len(c.overlay.shelves); shelf++ {
+	for ; shelf <= c.high; shelf++ {
 		if c.enter(shelf) && c.tree.First() {
 			c.atTree()
 			return
@@ -247,7 +262,7 @@ func (c *cursor) firstFrom(shelf int) {
 
 // lastFrom stands at the last row of a shelf or of those before it.
 func (c *cursor) lastFrom(shelf int) {
-	for ; shelf >= 0; shelf-- {
+	for ; shelf >= c.low; shelf-- {
 		if c.enter(shelf) && c.tree.Last() {
 			c.atTree()
 			return
@@ -256,8 +271,11 @@ func (c *cursor) lastFrom(shelf int) {
 	c.ok = false
 }
 
-// enter goes to a shelf, if there is one with rows.
+// enter goes to a shelf, if it may and there is one with rows.
 func (c *cursor) enter(shelf int) bool {
+	if shelf < c.low || shelf > c.high {
+		return false
+	}
 	s := c.overlay.shelves[shelf]
 	if s == nil {
 		return false

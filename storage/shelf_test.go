@@ -102,6 +102,40 @@ func TestShelfWaitsForReaders(t *testing.T) {
 	}
 }
 
+// Who reads the rows of one kind, and finds none or the last of them, does not
+// sort those of the kinds beside it.
+func TestReadersLeaveOtherShelvesAlone(t *testing.T) {
+	db := openDB(t, t.TempDir(), Options{})
+	o := db.active
+	for n := range 100 {
+		for _, kind := range "aceg" {
+			o.set(row{fmt.Appendf(nil, "%c%d", kind, n*7919%100), noBytes})
+		}
+	}
+	read := func(from, to string) (rows int) {
+		each := func(_, _ []byte) bool { rows++; return true }
+		db.ascend([]byte(from), []byte(to), false, each)
+		db.descend([]byte(from), []byte(to), false, each)
+		return rows
+	}
+	for _, tc := range []struct {
+		from, to string
+		rows     int
+	}{{"b", "c", 0}, {"b", "b\xff", 0}, {"d", "e", 0}, {"c5", "c6", 22}, {"c", "d", 200}, {"c99", "c\xff", 2}} {
+		if rows := read(tc.from, tc.to); rows != tc.rows {
+			t.Errorf("%d rows from %q to %q, read both ways, want %d", rows, tc.from, tc.to, tc.rows)
+		}
+	}
+	for _, kind := range "aeg" {
+		if o.shelves[kind].recent.n != 100 {
+			t.Errorf("rows of %c were sorted by who read others", kind)
+		}
+	}
+	if rows := read("", "z"); rows != 800 {
+		t.Errorf("%d rows in all, read both ways, want 800", rows)
+	}
+}
+
 func sameRows(t *testing.T, o *overlay, want map[string]string) {
 	t.Helper()
 	var keys []string

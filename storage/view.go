@@ -37,7 +37,7 @@ func (v *view) get(key []byte) (value []byte, ok bool) {
 // ascend merges the layers. With lasting set, rows of the data file are copied
 // before fn sees them.
 func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
-	m := newMerge(v)
+	m := newMerge(v, from, to)
 	defer m.release()
 	for ok := m.first(from); ok; ok = m.next() {
 		if to != nil && bytes.Compare(m.key, to) >= 0 {
@@ -53,7 +53,7 @@ func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) 
 }
 
 func (v *view) descend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
-	m := newMerge(v)
+	m := newMerge(v, from, to)
 	defer m.release()
 	for ok := m.last(to); ok; ok = m.prev() {
 		if bytes.Compare(m.key, from) < 0 {

@@ -129,27 +129,23 @@ func (p *frameParser) grow(n int) {
 	p.bulk = b
 }
 
-// share gives room for a short argument.
-func (p *frameParser) share(n int) []byte {
-	if cap(p.room)-len(p.room) < n {
-		p.room = make([]byte, 0, sharedRoom)
-	}
-	used := len(p.room)
-	p.room = p.room[:used+n]
-	return p.room[used : used : used+n]
-}
-
 // list gives room for so many arguments.
 func (p *frameParser) list(n int) [][]byte {
 	if n > shortList {
 		return make([][]byte, 0, min(n, 64))
 	}
-	if cap(p.lists)-len(p.lists) < n {
-		p.lists = make([][]byte, 0, sharedLists)
+	return carve(&p.lists, n, sharedLists)
+}
+
+// carve gives room for n values out of what is left of a piece of memory, or of
+// a new one of that size.
+func carve[T any](piece *[]T, n, size int) []T {
+	if cap(*piece)-len(*piece) < n {
+		*piece = make([]T, 0, size)
 	}
-	used := len(p.lists)
-	p.lists = p.lists[:used+n]
-	return p.lists[used : used : used+n]
+	used := len(*piece)
+	*piece = (*piece)[:used+n]
+	return (*piece)[used : used : used+n]
 }
 
 // parse takes bytes from b until a command is complete. It returns the
@@ -315,7 +311,7 @@ func (p *frameParser) parseBody(b []byte) (n int) {
 		return 0
 	}
 	if p.bulk == nil && p.bulkLen <= shortArg {
-		p.bulk = p.share(p.bulkLen)
+		p.bulk = carve(&p.room, p.bulkLen, sharedRoom)
 	} else {
 		p.grow(n)
 	}

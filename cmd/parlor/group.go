@@ -222,7 +222,9 @@ func (g *localGroup) stop(grace time.Duration) {
 	deadline := time.After(grace)
 	for _, m := range g.members {
 		if p, _ := m.process(); p != nil && p.Signal(syscall.SIGTERM) != nil {
+			m.mu.Lock()
 			_ = m.stdin.Close() // where there are no signals
+			m.mu.Unlock()
 		}
 	}
 	for _, m := range g.members {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,22 +27,28 @@ import (
 // of the log; what is appended then replaces bytes that are there, and the sync
 // writes these and nothing else. Where there is no such file yet, or no room
 // for one, the log goes on in a file as raft-wal makes it.
+//
+// A file that the log has no more use for becomes the spare one if there is
+// none; else it goes in pieces (storage.Shed).
 type LogFiles struct {
 	walfs.FS
 	dir  string
 	size int64 // of a file
 
 	mu      sync.Mutex
-	ready   bool // there is a spare file
-	making  bool
+	ready   bool     // there is a spare file
+	wanted  bool     // the log has asked for one
+	used    []string // paths of files that the log has no more use for
+	working bool     // a goroutine sees to these two
 	once    sync.Once
 	closing chan struct{} // closed by Close
-	maker   sync.WaitGroup
+	worker  sync.WaitGroup
 }
 
 const (
 	spareFile    = "spare"     // zeros, all on disk
 	spareNewFile = "spare.new" // on its way there
+	usedPrefix   = "spare.used."
 	// spareStep is how much of a spare file is written at a time; between two
 	// steps the disk is left to others for spareRest times as long.
 	spareStep = 1 << 20
@@ -49,6 +56,8 @@ const (
 	// spareShare: the spare file is begun when a file of the log is full by this
 	// part of it.
 	spareShare = 16
+	// shortestRest is between two pieces of a file that goes.
+	shortestRest = 10 * time.Millisecond
 )
 
 // NewLogFiles is for the log in a folder, which must exist, in files of size
@@ -58,10 +67,13 @@ const (
 // be one that had got its place in the log, and back its old name, but not
 // all of its zeros.
 func NewLogFiles(dir string, size int) (*LogFiles, error) {
-	for _, name := range []string{spareNewFile, spareFile} {
-		if err := removeIfThere(filepath.Join(dir, name)); err != nil {
-			return nil, fmt.Errorf("preparing the log's files: %w", err)
-		}
+	left, err := filepath.Glob(filepath.Join(dir, usedPrefix+"*"))
+	left = append(left, filepath.Join(dir, spareNewFile), filepath.Join(dir, spareFile))
+	for _, path := range left {
+		err = errors.Join(err, removeIfThere(path))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("preparing the log's files: %w", err)
 	}
 	return &LogFiles{dir: dir, size: int64(size), closing: make(chan struct{})}, nil
 }
@@ -79,7 +91,25 @@ func (l *LogFiles) Segments() types.SegmentFiler { return segment.NewFiler(l.dir
 // Close waits until nothing is written any more.
 func (l *LogFiles) Close() error {
 	l.once.Do(func() { close(l.closing) })
-	l.maker.Wait()
+	l.worker.Wait()
+	return nil
+}
+
+// Delete implements types.VFS. raft-wal calls it when nobody reads the file
+// any more, and has on disk by then that it is none of the log's.
+func (l *LogFiles) Delete(dir, name string) error {
+	used := filepath.Join(l.dir, usedPrefix+strings.TrimSuffix(name, filepath.Ext(name)))
+	if err := os.Rename(filepath.Join(dir, name), used); err != nil {
+		return err
+	}
+	// Nothing is written over it before it has lost its name for good.
+	if err := storage.SyncDir(dir); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.used = append(l.used, used)
+	l.work()
 	return nil
 }
 
@@ -169,31 +199,100 @@ func (f *logFile) Sync() error {
 func (l *LogFiles) prepare() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ready || l.making {
+	l.wanted = !l.ready
+	l.work()
+}
+
+// work sees to what there is to do, in the background. The caller holds mu.
+func (l *LogFiles) work() {
+	if l.working {
 		return
 	}
-	l.making = true
-	l.maker.Go(func() {
-		err := l.makeSpare()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.making, l.ready = false, err == nil
+	l.working = true
+	l.worker.Go(func() {
+		for l.workOn() {
+		}
 	})
 }
 
-// makeSpare writes a file of zeros. If that fails there is none: the disk may
-// be full, and the log has more right to what is left.
-func (l *LogFiles) makeSpare() (err error) {
-	tmp := filepath.Join(l.dir, spareNewFile)
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+// workOn does one thing; false: there is nothing to do, or no time.
+func (l *LogFiles) workOn() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	used, ready, wanted := "", l.ready, l.wanted
+	if n := len(l.used); n > 0 {
+		used, l.used = l.used[n-1], l.used[:n-1]
+	}
+	if l.closed() || used == "" && !wanted {
+		l.working = false
+		return false
+	}
+	l.wanted = false
+	l.mu.Unlock()
+	var err error
+	if ready {
+		err = l.giveBack(used)
+	} else {
+		err = l.makeSpare(used)
+	}
+	l.mu.Lock()
+	l.ready = l.ready || !ready && err == nil
+	return true
+}
+
+func (l *LogFiles) closed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// rest leaves the disk to others after a step that took so long; false: there
+// is no time for another step.
+func (l *LogFiles) rest(took time.Duration) bool {
+	select {
+	case <-time.After(max(spareRest*took, shortestRest)):
+		return true
+	case <-l.closing:
+		return false
+	}
+}
+
+// giveBack takes a file away that nobody needs. What remains of it is found at
+// the next start.
+func (l *LogFiles) giveBack(used string) error {
+	f, err := os.OpenFile(used, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), removeIfThere(tmp))
+	err = errors.Join(storage.Shed(f, 0, l.rest), f.Close())
+	return errors.Join(err, removeIfThere(used))
+}
+
+// makeSpare writes zeros over a file that the log has used, or to a new one
+// (""). If that fails there is no spare file: the disk may be full, and the log
+// has more right to what is left.
+func (l *LogFiles) makeSpare(used string) error {
+	tmp := filepath.Join(l.dir, spareNewFile)
+	if used != "" {
+		if err := os.Rename(used, tmp); err != nil {
+			return err
 		}
-	}()
+	}
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.zero(f), f.Close()); err != nil {
+		return errors.Join(err, removeIfThere(tmp))
+	}
+	return os.Rename(tmp, filepath.Join(l.dir, spareFile))
+}
+
+// zero makes a file one of zeros, all of them on disk.
+func (l *LogFiles) zero(f *os.File) error {
 	zeros := make([]byte, spareStep)
 	for left := l.size; left > 0; {
 		began := time.Now()
@@ -205,19 +304,15 @@ func (l *LogFiles) makeSpare() (err error) {
 			return err
 		}
 		left -= int64(n)
-		select {
-		case <-time.After(spareRest * time.Since(began)):
-		case <-l.closing:
+		if !l.rest(time.Since(began)) {
 			return errors.New("the log was closed")
 		}
 	}
-	if err := f.Sync(); err != nil {
+	// The last append to a file may have made it longer.
+	if err := f.Truncate(l.size); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp, filepath.Join(l.dir, spareFile))
+	return f.Sync()
 }
 
 var (

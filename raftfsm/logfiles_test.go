@@ -93,13 +93,104 @@ func TestTheLogGoesOnInASpareFile(t *testing.T) {
 	}
 }
 
+// A file whose entries are not needed any more becomes the spare one if there is
+// none, empty as a new one, and goes if there is.
+func TestTheLogUsesItsFilesAgain(t *testing.T) {
+	const size = 64 << 10
+	dir := t.TempDir()
+	spare := filepath.Join(dir, spareFile)
+	await := func(what string, ok func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %v", what, left(t, dir))
+			}
+		}
+	}
+	w := openWAL(t, dir, size)
+	next := fill(t, dir, 1, 6, w.StoreLog)
+	for ; !has(t, spare); next++ { // it is asked for some way into a file
+		if err := w.StoreLog(&raft.Log{Index: next, Term: 1, Type: raft.LogNoop, Data: make([]byte, 100)}); err != nil {
+			t.Fatal(err)
+		}
+		if next > 10_000 {
+			t.Fatal("no spare file is made")
+		}
+		time.Sleep(time.Millisecond)
+	}
+
+	// There is a spare file: what was cut off goes.
+	if err := w.DeleteRange(1, next/2); err != nil {
+		t.Fatal(err)
+	}
+	await("files that were cut off are there", func() bool { return len(left(t, dir)) == 1 })
+
+	// The log takes the spare file; it has only begun it, so that it has not
+	// asked for another one when more is cut off.
+	next = fill(t, dir, next, 1, w.StoreLog)
+	if has(t, spare) {
+		t.Fatal("the log goes on in another file than the spare one")
+	}
+	oldest, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, err := os.Stat(oldest[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := w.FirstIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for has(t, oldest[0]) { // one file of entries
+		if err := w.DeleteRange(first, first); err != nil {
+			t.Fatal(err)
+		}
+		first++
+	}
+	await("there is no spare file", func() bool { return has(t, spare) })
+	if now, err := os.Stat(spare); err != nil || !os.SameFile(now, cut) || now.Size() != size {
+		t.Errorf("the spare file is not the one that was cut off: %+v, %v", now, err)
+	}
+	if content, err := os.ReadFile(spare); err != nil || len(bytes.Trim(content, "\x00")) > 0 {
+		t.Errorf("the spare file is not empty: %v", err)
+	}
+
+	next = fill(t, dir, next, 2, w.StoreLog)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckLog(dir); err != nil {
+		t.Fatal(err)
+	}
+	w = openWAL(t, dir, size)
+	defer w.Close()
+	for i := first; i < next; i++ {
+		var l raft.Log
+		if err := w.GetLog(i, &l); err != nil || l.Index != i {
+			t.Fatalf("entry %d: %v", i, err)
+		}
+	}
+}
+
+// left are the files in the log's folder that are none of the log's.
+func left(t *testing.T, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "spare*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // What a process that ended left of spare files is not used: a spare file may
 // have been in the log already, until a power cut gave it its old name back, and
 // hold what was being appended.
 func TestSpareFilesThatAreLeftAreNotUsed(t *testing.T) {
 	const size = 64 << 10
 	dir := t.TempDir()
-	for _, name := range []string{spareFile, spareNewFile} {
+	for _, name := range []string{spareFile, spareNewFile, usedPrefix + "1"} {
 		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte{1}, size), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +200,7 @@ func TestSpareFilesThatAreLeftAreNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	for _, name := range []string{spareFile, spareNewFile} {
+	for _, name := range []string{spareFile, spareNewFile, usedPrefix + "1"} {
 		if has(t, filepath.Join(dir, name)) {
 			t.Errorf("%s is still there", name)
 		}

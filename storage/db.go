@@ -24,7 +24,7 @@ const (
 	compactingName = "compacting.tmp"
 
 	journalName     = "checkpoint.journal"
-	journalTempName = "checkpoint.journal.tmp"
+	journalTempName = "checkpoint.journal.tmp" // the next one is written over it
 	incomingPrefix  = "incoming-"
 	incomingSuffix  = ".tmp"
 )
@@ -300,7 +300,7 @@ func (db *DB) reap() error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		left := name == creatingName || name == compactingName || name == journalTempName ||
+		left := name == creatingName || name == compactingName ||
 			strings.HasPrefix(name, incomingPrefix) && strings.HasSuffix(name, incomingSuffix)
 		if !left {
 			continue

@@ -13,8 +13,9 @@ import (
 // same time. So it goes in pieces, with rests: some seconds for each gigabyte.
 
 const (
-	formerPiece = 4 << 20
+	formerPiece = 4 << 20               // that is taken out of the address space at a time
 	formerRest  = 10 * time.Millisecond // at least; and restFactor times as long as the piece took
+	shedPiece   = 1 << 20
 )
 
 // former is what is known of a file whose name another one has got.
@@ -56,14 +57,32 @@ func (f *file) giveUp() {
 	if hasName(f.former.file) {
 		return // somebody has linked to it, and wants it as it is
 	}
-	for size := info.Size(); rests && size > 0; {
-		size = max(size-formerPiece, 0)
-		begun := time.Now()
-		if f.former.file.Truncate(size) != nil {
-			return // then it goes at once
-		}
-		rests = f.former.rest(time.Since(begun))
+	if rests {
+		_ = Shed(f.former.file, 0, f.former.rest) // if it does not, it goes at once
 	}
+}
+
+// Shed shortens a file to size, piece by piece from its end. rest is called
+// after each piece with how long it took, and says whether there is time for
+// another; if not, the file stays longer. A file system that tells the disk what
+// is free now (mount option discard) has everybody who syncs wait while it does:
+// a millisecond for each megabyte that goes at once, and more.
+func Shed(f *os.File, size int64, rest func(took time.Duration) bool) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	for at := info.Size(); at > size; {
+		at = max(at-shedPiece, size)
+		begun := time.Now()
+		if err := f.Truncate(at); err != nil {
+			return err
+		}
+		if !rest(time.Since(begun)) {
+			break
+		}
+	}
+	return nil
 }
 
 // rest says false when there is no time for it.

@@ -47,10 +47,11 @@ type journal struct {
 }
 
 // writeJournal puts a checkpoint on disk. When it returns, a crash does not
-// lose it.
+// lose it. It is written over the one before, if there was one: what need not be
+// taken from the disk and given back holds up nobody.
 func (db *DB) writeJournal(j *journal) error {
 	tmp := filepath.Join(db.dir, journalTempName)
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
@@ -60,6 +61,9 @@ func (db *DB) writeJournal(j *journal) error {
 		began = time.Now()
 	}}
 	err = j.encode(w, func() { db.crash("journal-half") })
+	if err == nil {
+		err = Shed(f, w.written, func(took time.Duration) bool { db.pause(took); return true })
+	}
 	if err == nil {
 		err = f.Sync()
 	}

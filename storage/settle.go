@@ -67,10 +67,12 @@ func (db *DB) waitSettled() error {
 	}
 }
 
-// removeJournal removes a journal that has served, if there is one. If it
-// comes back with a crash, it is known for what it is.
+// removeJournal takes its name from a journal that has served, if there is
+// one: the next is written over it. If the name comes back with a crash, it is
+// known for what it is.
 func (db *DB) removeJournal() error {
-	if err := removeIfThere(filepath.Join(db.dir, journalName)); err != nil {
+	err := os.Rename(filepath.Join(db.dir, journalName), filepath.Join(db.dir, journalTempName))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing a journal: %w", err)
 	}
 	return nil

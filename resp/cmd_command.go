@@ -86,9 +86,9 @@ func (e *entry) info() command.Reply {
 		simpleSet(e.flagNames()),
 		command.Int(int64(e.spec.First)), command.Int(int64(e.spec.Last)), command.Int(int64(e.spec.Step)),
 		simpleSet(prefixed("@", e.categories())),
-		command.Array(),
+		command.Set(),
 		e.describeKeys(),
-		command.Array(subs...),
+		command.Set(subs...),
 	)
 }
 
@@ -130,7 +130,7 @@ func (e *entry) describeKeys() command.Reply {
 	for i := range e.keySpecs {
 		out = append(out, e.keySpecs[i].describe())
 	}
-	return command.Array(out...)
+	return command.Set(out...)
 }
 
 // commandDocs answers a map from names to descriptions and leaves out names

@@ -95,7 +95,7 @@ func pubsubSubcommands(spec func(string, int, string, string, ...command.Arg) co
 				for _, name := range args[2:] {
 					out = append(out, command.Bulk(name), command.Int(s.server.pubsub.count(kind, name)))
 				}
-				return command.Map(out...), nil
+				return command.Array(out...), nil // with RESP3 too
 			},
 		}
 	}

@@ -10,9 +10,11 @@ func refusedCommands() []local {
 		return refused(name, since, summary, arity,
 			command.Errorf("ERR", name+" is not supported: replication is managed by the cluster"))
 	}
-	cluster := refused("CLUSTER", "3.0.0", "Refused: this is not a Redis Cluster.", -2,
-		command.Errorf("ERR", "This instance has cluster support disabled"))
+	noCluster := command.Errorf("ERR", "This instance has cluster support disabled")
+	cluster := refused("CLUSTER", "3.0.0", "Refused: this is not a Redis Cluster.", -2, noCluster)
 	cluster.spec.Flags, cluster.spec.Categories = 0, []string{"slow"}
+	asking := refused("ASKING", "3.0.0", "Refused: this is not a Redis Cluster.", 1, noCluster)
+	asking.spec.Flags, asking.spec.Categories = command.Fast, []string{"connection", "fast"}
 	// Redis has these in no transaction, where they spoil it at once.
 	alone := func(l local) local {
 		l.noMulti = true
@@ -30,7 +32,7 @@ func refusedCommands() []local {
 		alone(refused("SHUTDOWN", "1.0.0", "Refused: a node is stopped by who started it.", -1,
 			command.Errorf("ERR", "SHUTDOWN is not supported: stop the node's process, it hands over and closes cleanly"))),
 		refused("MIGRATE", "2.6.0", "Refused.", -6, errNotAllowed("MIGRATE")),
-		cluster,
+		cluster, asking,
 	}
 }
 

@@ -20,6 +20,8 @@ func serverCommands() []local {
 		{spec: also(spec("INFO", -1, 0, "1.0.0", "Tells the state of the node and its group.",
 			command.Arg{Name: "section", Type: "string", Optional: true, Multiple: true}), "dangerous"), run: (*session).info},
 		{spec: spec("TIME", 1, command.Fast, "2.6.0", "Answers the time of this node: seconds since 1970 and microseconds."), run: timeNow},
+		{spec: also(spec("LASTSAVE", 1, command.Fast, "1.0.0", "Answers the time of this node in seconds since 1970: what was acknowledged before is on disk."), "admin", "dangerous"),
+			run: func(*session, [][]byte) (command.Reply, error) { return command.Int(time.Now().Unix()), nil }},
 		{spec: also(spec("ROLE", 1, command.Fast, "2.8.12", "Answers master: every node takes writes. INFO parlor tells the role in the group."), "admin", "dangerous"),
 			run: func(*session, [][]byte) (command.Reply, error) {
 				return command.Array(command.BulkString("master"), command.Int(0), command.Array()), nil

@@ -146,7 +146,9 @@ func infoMemory(s *session, f *infoFields) error {
 func infoPersistence(_ *session, f *infoFields) error {
 	f.add("loading", 0)
 	f.add("async_loading", 0)
+	f.add("rdb_changes_since_last_save", 0)
 	f.add("rdb_bgsave_in_progress", 0)
+	f.add("rdb_last_save_time", time.Now().Unix()) // as LASTSAVE
 	f.add("rdb_last_bgsave_status", "ok")
 	f.add("aof_enabled", 1)
 	f.add("aof_rewrite_in_progress", 0)

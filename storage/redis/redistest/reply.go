@@ -51,6 +51,10 @@ func ReadReply(r *bufio.Reader) (command.Reply, error) {
 		b := make([]byte, n+2)
 		_, err := io.ReadFull(r, b)
 		return command.Bulk(b[:n]), err
+	case '=':
+		b := make([]byte, n+2)
+		_, err := io.ReadFull(r, b)
+		return command.Verbatim(strings.TrimPrefix(string(b[:n]), "txt:")), err
 	case '*':
 		if n < 0 {
 			return command.NullArray(), nil

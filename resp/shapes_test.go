@@ -1,0 +1,143 @@
+package resp
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
+)
+
+// What servers tell about themselves differs, but not in its shape: libraries
+// take it apart, by protocol.
+var toldAlike = strings.Split(strings.TrimSpace(`
+PUBSUB CHANNELS
+PUBSUB NUMPAT
+PUBSUB NUMSUB a b
+PUBSUB SHARDCHANNELS
+PUBSUB SHARDNUMSUB a b
+PUBSUB HELP
+CLIENT ID
+CLIENT INFO
+CLIENT LIST
+CLIENT GETNAME
+CLIENT SETNAME joe
+CLIENT GETNAME
+CLIENT GETREDIR
+CLIENT TRACKINGINFO
+CLIENT TRACKING on bcast prefix a
+CLIENT TRACKINGINFO
+CLIENT TRACKING off
+CLIENT NO-EVICT off
+CLIENT UNBLOCK 12345
+CLIENT KILL ID 999999
+CLIENT PAUSE 0
+CLIENT UNPAUSE
+CONFIG GET maxmemory
+CONFIG GET nothing
+CONFIG GET save appendonly
+CONFIG RESETSTAT
+SLOWLOG LEN
+SLOWLOG GET
+SLOWLOG RESET
+LATENCY LATEST
+LATENCY HISTORY command
+LATENCY RESET
+LATENCY DOCTOR
+LATENCY HISTOGRAM set
+LATENCY GRAPH command
+MEMORY DOCTOR
+MEMORY USAGE none
+MEMORY PURGE
+MODULE LIST
+COMMAND COUNT
+COMMAND INFO get
+COMMAND INFO nothing get
+COMMAND DOCS nothing
+COMMAND GETKEYS MSET a b c d
+COMMAND GETKEYS GET
+COMMAND GETKEYSANDFLAGS LMOVE a b left right
+COMMAND LIST FILTERBY PATTERN xg*
+COMMAND LIST FILTERBY ACLCAT geo
+COMMAND LIST FILTERBY MODULE none
+ACL WHOAMI
+ACL USERS
+ACL LIST
+ACL CAT
+ACL CAT geo
+ACL GETUSER default
+ACL GETUSER nobody
+ACL LOG
+ACL LOG RESET
+ACL GENPASS
+ACL DRYRUN default get a
+ACL HELP
+OBJECT HELP
+OBJECT ENCODING none
+SET s 12
+OBJECT ENCODING s
+OBJECT FREQ s
+OBJECT IDLETIME s
+OBJECT REFCOUNT s
+LASTSAVE
+TIME
+ROLE
+DBSIZE
+INFO server
+INFO nothing
+SCRIPT EXISTS x
+SCRIPT FLUSH
+FUNCTION LIST
+CLUSTER INFO
+CLUSTER SLOTS
+ASKING
+XADD st * a b
+XGROUP CREATE st g 0
+XINFO STREAM st
+XREADGROUP GROUP g c STREAMS st >
+XINFO STREAM st FULL
+XINFO GROUPS st
+XINFO CONSUMERS st g
+XINFO HELP
+ECHO hi
+PING
+RESET
+`), "\n")
+
+func TestServersTellOfThemselvesInTheShapeOfRedis(t *testing.T) {
+	theirs := redistest.Start(t)
+	addr := startServer(t, Config{}, startNode(t)).Addr()
+	ours := redistest.Dial(t, addr.Network(), addr.String())
+	for _, proto := range []string{"2", "3"} {
+		for _, c := range []*redistest.Conn{ours, theirs} {
+			c.Do("HELLO", proto)
+			c.Do("FLUSHALL")
+		}
+		for _, line := range toldAlike {
+			args := strings.Fields(line)
+			if got, want := shapeOf(ours.Do(args...)), shapeOf(theirs.Do(args...)); got != want {
+				t.Errorf("RESP%s: %s answers %s, Redis %s", proto, line, got, want)
+			}
+		}
+	}
+}
+
+// shapeOf tells what kinds a reply is made of, and for errors which it is. How
+// many elements there are and in which order they are does not count.
+func shapeOf(r command.Reply) string {
+	switch {
+	case r.Kind == command.KindError:
+		code, _, _ := strings.Cut(string(r.Str), " ")
+		return code
+	case r.Elems == nil:
+		return fmt.Sprint(r.Kind)
+	}
+	var inside []string
+	for _, e := range r.Elems {
+		inside = append(inside, shapeOf(e))
+	}
+	slices.Sort(inside)
+	return fmt.Sprintf("%v%v", r.Kind, slices.Compact(inside))
+}

@@ -201,7 +201,11 @@ func infoReplication(_ *session, f *infoFields) error {
 }
 
 func infoCPU(_ *session, f *infoFields) error {
-	f.add("used_cpu_user", fmt.Sprintf("%.6f", metricFloat("/cpu/classes/user:cpu-seconds")))
+	user, system := processorTimes()
+	f.add("used_cpu_sys", fmt.Sprintf("%.6f", system))
+	f.add("used_cpu_user", fmt.Sprintf("%.6f", user))
+	f.add("used_cpu_sys_children", "0.000000")
+	f.add("used_cpu_user_children", "0.000000")
 	f.add("used_cpu_gc", fmt.Sprintf("%.6f", metricFloat("/cpu/classes/gc/total:cpu-seconds")))
 	return nil
 }

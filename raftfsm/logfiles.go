@@ -46,9 +46,9 @@ type LogFiles struct {
 }
 
 const (
-	spareFile    = "spare"     // zeros, all on disk
-	spareNewFile = "spare.new" // on its way there
-	usedPrefix   = "spare.used."
+	spareFile    = "spare"       // zeros, all on disk
+	spareNewFile = "spare.new"   // on its way there
+	usedPrefix   = "spare.used." // the log has no more use for it
 	// spareStep is how much of a spare file is written at a time; between two
 	// steps the disk is left to others for spareRest times as long.
 	spareStep = 1 << 20
@@ -67,10 +67,11 @@ const (
 // be one that had got its place in the log, and back its old name, but not
 // all of its zeros.
 func NewLogFiles(dir string, size int) (*LogFiles, error) {
-	left, err := filepath.Glob(filepath.Join(dir, usedPrefix+"*"))
-	left = append(left, filepath.Join(dir, spareNewFile), filepath.Join(dir, spareFile))
-	for _, path := range left {
-		err = errors.Join(err, removeIfThere(path))
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if name := e.Name(); name == spareFile || name == spareNewFile || strings.HasPrefix(name, usedPrefix) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, name)))
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("preparing the log's files: %w", err)
@@ -223,7 +224,7 @@ func (l *LogFiles) workOn() bool {
 	if n := len(l.used); n > 0 {
 		used, l.used = l.used[n-1], l.used[:n-1]
 	}
-	if l.closed() || used == "" && !wanted {
+	if l.closed() || used == "" && (ready || !wanted) {
 		l.working = false
 		return false
 	}
@@ -260,8 +261,8 @@ func (l *LogFiles) rest(took time.Duration) bool {
 	}
 }
 
-// giveBack takes a file away that nobody needs. What remains of it is found at
-// the next start.
+// giveBack takes a file away that nobody needs: in pieces while there is time,
+// and what is left of it then at once.
 func (l *LogFiles) giveBack(used string) error {
 	f, err := os.OpenFile(used, os.O_WRONLY, 0)
 	if err != nil {

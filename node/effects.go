@@ -70,6 +70,10 @@ func (n *Node) Effects(fn func(index uint64, effects []command.Effect)) (cancel 
 // announced.
 func (n *Node) Visible() uint64 { return n.fsm.Applied() }
 
+// ExpiredKeys is how many keys this member has removed since its start because
+// their time had come.
+func (n *Node) ExpiredKeys() int64 { return n.fsm.Expired() }
+
 // tell is called on the apply goroutine.
 func (e *effects) tell(index uint64, what []command.Effect) {
 	e.mu.Lock()

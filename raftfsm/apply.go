@@ -111,6 +111,7 @@ func (f *FSM) applyEntry(l *raft.Log, e *reader) (err error) {
 	}
 	f.saveHistories(batch)
 	f.touched = append(f.touched, x.tx.Touched()...)
+	f.expired.Add(x.tx.Lapsed())
 	f.call.Tx = nil
 	f.commit(batch, l)
 	f.tellEffects(x.recording)

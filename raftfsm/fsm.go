@@ -66,6 +66,7 @@ type FSM struct {
 	applied atomic.Uint64
 	level   atomic.Int64 // as readers see it; the state machine's own is in call
 	skipped atomic.Uint64
+	expired atomic.Int64
 	trail   trail
 	record  atomic.Bool
 	reseed  atomic.Pointer[reseed] // waits for Snapshot
@@ -130,6 +131,10 @@ func (f *FSM) Applied() uint64 { return f.applied.Load() }
 // Skipped counts the entries that raft sent although they were in the table
 // at the start. It should stay 0.
 func (f *FSM) Skipped() uint64 { return f.skipped.Load() }
+
+// Expired counts the keys that were removed since the start because their time
+// had come.
+func (f *FSM) Expired() int64 { return f.expired.Load() }
 
 // Record turns on or off that Effects is told. What is committed after Record
 // has returned is told.

@@ -56,7 +56,7 @@ func TestInfo(t *testing.T) {
 	for _, want := range []string{"redis_version:7.0.15", "redis_mode:standalone", "server_name:parlor", "parlor_version:1.2.3", "arch_bits:64", "loading:0", "role:master",
 		"connected_clients:1", "used_memory:", "cluster_enabled:0", "db0:keys=2,expires=1,avg_ttl=0", "# Parlor", "raft_role:follower", "raft_leader:n2",
 		"raft_term:7", "raft_commit:100", "raft_applied:99", "state_hash:00ff", "members:3", "connected_slaves:2", "data_bytes:4096", fmt.Sprint("tcp_port:", srv.port()),
-		"used_cpu_sys:", "used_cpu_user:", "rdb_last_save_time:"} {
+		"keyspace_hits:", "keyspace_misses:", "expired_keys:", "used_cpu_sys:", "used_cpu_user:", "rdb_last_save_time:"} {
 		if !strings.Contains(info, want) {
 			t.Errorf("INFO has no %s", want)
 		}

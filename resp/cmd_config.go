@@ -80,7 +80,7 @@ func (s *Server) resetStats() {
 	st := &s.stats
 	for _, n := range []interface{ Store(int64) }{
 		&st.Accepted, &st.Refused, &st.Killed, &st.TimedOut, &st.Lagged, &st.Evicted, &st.Commands, &st.Failed, &st.ProtocolErrors,
-		&st.AuthFailures, &st.BytesIn, &st.BytesOut,
+		&st.AuthFailures, &st.BytesIn, &st.BytesOut, &st.Hits, &st.Misses,
 	} {
 		n.Store(0)
 	}

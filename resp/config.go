@@ -88,6 +88,7 @@ type Status struct {
 	Epoch     string // of the group
 	Members   int    // nodes in the group
 	DiskBytes int64  // size of the data on disk
+	Expired   int64  // keys that this node's state machine has removed since the start because their time had come
 }
 
 const (

@@ -254,11 +254,30 @@ func (r *run) readLong(it *item) error {
 // ended.
 func (s *session) read(tx *keyspace.Tx, it *item, began time.Time) (ended time.Time) {
 	tx.Select(it.entry.spec.Database(it.db))
+	tx.Tally() // what was looked at before to see how long this takes
 	it.reply = s.call(tx, it.entry, it.args)
+	s.server.stats.looked(lookups(tx, it))
 	s.server.events.missed(tx, it)
 	ended = time.Now()
 	it.took = ended.Sub(began)
 	return ended
+}
+
+// lookups is how many of its keys a command that was just run has found, and how
+// many not. What has looked at several in turn is counted anew.
+func lookups(tx *keyspace.Tx, it *item) keyspace.Tally {
+	n := tx.Tally()
+	if all := n.Found + n.Missed; all == 0 || all == 1 && it.entry.spec.First > 0 {
+		return n
+	}
+	keys := it.entry.keys(it.args)
+	if n.Found+n.Missed <= int64(len(keys)) {
+		return n
+	}
+	for _, key := range keys {
+		tx.Type(key)
+	}
+	return tx.Tally()
 }
 
 // call runs a command on a read-only window.

@@ -3,6 +3,8 @@ package resp
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // Stats counts what a Server has done since it was made. The fields may be
@@ -22,6 +24,17 @@ type Stats struct {
 	AuthFailures   atomic.Int64
 	BytesIn        atomic.Int64
 	BytesOut       atomic.Int64
+	Hits           atomic.Int64 // keys that reads outside of transactions have found
+	Misses         atomic.Int64 // … and not found
+}
+
+func (s *Stats) looked(t keyspace.Tally) {
+	if t.Found > 0 {
+		s.Hits.Add(t.Found)
+	}
+	if t.Missed > 0 {
+		s.Misses.Add(t.Missed)
+	}
 }
 
 // CommandStats is what is counted of each command.

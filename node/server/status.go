@@ -12,6 +12,7 @@ func (s *server) respStatus() resp.Status {
 	out := resp.Status{
 		NodeID: st.NodeID, Role: st.Role, Leader: st.Leader, Term: st.Term, Commit: st.Commit,
 		Applied: st.Applied, StateHash: st.StateHash, Members: len(st.Members), DiskBytes: st.DataBytes,
+		Expired: s.member.ExpiredKeys(),
 	}
 	_ = s.member.View(func(tx *keyspace.Tx) error {
 		epoch, err := core.Epoch(tx)

@@ -313,11 +313,12 @@ func (o *object) owned() []byte {
 // remove takes the object away in constant time. Its rows become garbage.
 func (t *Tx) remove(o *object) {
 	if o.stored != nil {
+		what := Removed
+		if t.expired(o) {
+			what = Expired
+			t.lapsed++
+		}
 		if t.recording {
-			what := Removed
-			if t.expired(o) {
-				what = Expired
-			}
 			t.record(what, o, 0)
 		}
 		r := t.rows.Room(o.slot)

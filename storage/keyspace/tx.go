@@ -102,6 +102,9 @@ type Tx struct {
 	made    objects            // writers: those in cache
 	last    *object            // readers: the object read last
 	first   object             // readers: memory for the one read first
+	tally   Tally              // readers
+	counted *object            // readers: that the tally has last
+	lapsed  int64              // writers: see Lapsed
 	touched []string
 
 	borrowed bool   // see Borrow
@@ -245,10 +248,34 @@ func (t *Tx) expired(o *object) bool {
 func (t *Tx) find(key []byte) *object {
 	o := t.load(key)
 	if o.typ == None || t.expired(o) {
+		t.count(o, &t.tally.Missed)
 		return nil
 	}
+	t.count(o, &t.tally.Found)
 	return o
 }
+
+// Tally is how many keys a command has looked for to read, one that it has
+// looked for several times in succession counting once.
+type Tally struct{ Found, Missed int64 }
+
+// count adds one to a number of a reader's tally.
+func (t *Tx) count(o *object, n *int64) {
+	if t.w == nil && o != t.counted {
+		t.counted = o
+		*n++
+	}
+}
+
+// Tally gives the tally of a reader and begins a new one.
+func (t *Tx) Tally() Tally {
+	out := t.tally
+	t.tally, t.counted = Tally{}, nil
+	return out
+}
+
+// Lapsed is how many keys a writer has removed because their time had come.
+func (t *Tx) Lapsed() int64 { return t.lapsed }
 
 // read gives the object at a key for reading, nil if there is none.
 func (t *Tx) read(key []byte, typ Type) (*object, error) {

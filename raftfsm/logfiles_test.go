@@ -30,6 +30,33 @@ func fill(t *testing.T, dir string, from uint64, files int, append func(*raft.Lo
 	return from
 }
 
+// fillToSpare appends small entries until there is a spare file, which the log
+// asks for some way into a file.
+func fillToSpare(t *testing.T, dir string, from uint64, append func(*raft.Log) error) (next uint64) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !has(t, filepath.Join(dir, spareFile)); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no spare file is made")
+		}
+		if err := append(&raft.Log{Index: from, Term: 1, Type: raft.LogNoop, Data: make([]byte, 100)}); err != nil {
+			t.Fatal(err)
+		}
+		from++
+	}
+	return from
+}
+
+// readEntries reads the entries from one up to, and without, another.
+func readEntries(t *testing.T, w raft.LogStore, from, to uint64) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		var l raft.Log
+		if err := w.GetLog(i, &l); err != nil || l.Index != i {
+			t.Fatalf("entry %d: %v", i, err)
+		}
+	}
+}
+
 func has(t *testing.T, path string) bool {
 	t.Helper()
 	_, err := os.Stat(path)
@@ -48,15 +75,7 @@ func TestTheLogGoesOnInASpareFile(t *testing.T) {
 	w := openWAL(t, dir, size)
 	next := uint64(1)
 	for range 5 {
-		for deadline := time.Now().Add(time.Minute); !has(t, spare); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal("no spare file is made")
-			}
-			if err := w.StoreLog(&raft.Log{Index: next, Term: 1, Type: raft.LogNoop, Data: make([]byte, 100)}); err != nil {
-				t.Fatal(err)
-			}
-			next++
-		}
+		next = fillToSpare(t, dir, next, w.StoreLog)
 		made, err := os.Stat(spare)
 		if err != nil {
 			t.Fatal(err)
@@ -85,12 +104,7 @@ func TestTheLogGoesOnInASpareFile(t *testing.T) {
 	if last, err := w.LastIndex(); err != nil || last != next-1 {
 		t.Fatalf("the log ends at %d, %v; %d were appended", last, err, next-1)
 	}
-	for i := uint64(1); i < next; i++ {
-		var l raft.Log
-		if err := w.GetLog(i, &l); err != nil || l.Index != i {
-			t.Fatalf("entry %d: %v", i, err)
-		}
-	}
+	readEntries(t, w, 1, next)
 }
 
 // A file whose entries are not needed any more becomes the spare one if there is
@@ -109,15 +123,7 @@ func TestTheLogUsesItsFilesAgain(t *testing.T) {
 	}
 	w := openWAL(t, dir, size)
 	next := fill(t, dir, 1, 6, w.StoreLog)
-	for ; !has(t, spare); next++ { // it is asked for some way into a file
-		if err := w.StoreLog(&raft.Log{Index: next, Term: 1, Type: raft.LogNoop, Data: make([]byte, 100)}); err != nil {
-			t.Fatal(err)
-		}
-		if next > 10_000 {
-			t.Fatal("no spare file is made")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	next = fillToSpare(t, dir, next, w.StoreLog)
 
 	// There is a spare file: what was cut off goes.
 	if err := w.DeleteRange(1, next/2); err != nil {
@@ -166,12 +172,7 @@ func TestTheLogUsesItsFilesAgain(t *testing.T) {
 	}
 	w = openWAL(t, dir, size)
 	defer w.Close()
-	for i := first; i < next; i++ {
-		var l raft.Log
-		if err := w.GetLog(i, &l); err != nil || l.Index != i {
-			t.Fatalf("entry %d: %v", i, err)
-		}
-	}
+	readEntries(t, w, first, next)
 }
 
 // left are the files in the log's folder that are none of the log's.

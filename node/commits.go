@@ -29,6 +29,7 @@ type raftTransport struct {
 	closed bool
 
 	mu        sync.Mutex
+	raft      standpoint // nil: nothing is sent ahead of it
 	peers     map[raft.ServerID]*follower
 	committed position // the last that is worth telling
 }
@@ -50,6 +51,13 @@ type follower struct {
 	matched position // its last entry that is known to be this leader's
 	told    uint64   // commit index that it was sent, or is being sent
 	telling bool
+
+	// What goes to it ahead of raft, and what raft knows of it: ahead.go.
+	claimed   uint64      // the last entry that raft was told it has
+	end       uint64      // the last entry that it has, or is sent, or that waits; 0: it is not in step
+	queue     []*raft.Log // entries that wait
+	appending bool        // entries are on their way to it
+	moved     *sync.Cond  // on raftTransport.mu: claimed, matched or appending is another
 }
 
 func newRaftTransport(serves func() error, meet func(raft.ServerID) error, t transport) *raftTransport {
@@ -58,31 +66,55 @@ func newRaftTransport(serves func() error, meet func(raft.ServerID) error, t tra
 
 // AppendEntries is part of raft.Transport.
 func (t *raftTransport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	heartbeat := args.PrevLogEntry == 0 && len(args.Entries) == 0
-	if !heartbeat {
-		t.sending(id, target, args)
+	n := len(args.Entries)
+	if args.PrevLogEntry == 0 && n == 0 { // a heartbeat
+		return t.exchange(id, target, args, resp)
 	}
+	f := t.follower(id, target, args)
+	if n > 0 && t.claim(f, args) {
+		*resp = raft.AppendEntriesResponse{RPCHeader: args.RPCHeader, Term: args.Term, LastLog: args.Entries[n-1].Index, Success: true}
+		return nil
+	}
+	t.sending(f, args)
+	err := t.exchange(id, target, args, resp)
+	if n == 0 {
+		return err
+	}
+	t.release(id, f, err == nil && resp.Success, args.Entries[n-1].Index)
+	return err
+}
+
+// exchange sends a request and notes what the answer says.
+func (t *raftTransport) exchange(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	sent := t.standing.now()
 	err := t.transport.AppendEntries(id, target, args, resp)
 	if err == nil && resp.Success && resp.Term == args.Term {
 		t.standing.take(id, args.Term, sent)
-		if !heartbeat {
+		if args.PrevLogEntry > 0 || len(args.Entries) > 0 {
 			t.taken(id, args)
 		}
 	}
 	return err
 }
 
-// sending notes what goes to a follower. A new term begins with nothing known.
-func (t *raftTransport) sending(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest) {
+// follower gives what is known of a member in the term of a request. A new
+// term begins with nothing.
+func (t *raftTransport) follower(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest) *follower {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.peers[id]
 	if f == nil || f.base.Term != args.Term {
-		f = &follower{base: raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term}}
+		f = &follower{base: raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term}, moved: sync.NewCond(&t.mu)}
 		t.peers[id] = f
 	}
 	f.target = target
+	return f
+}
+
+// sending notes what a follower is being told.
+func (t *raftTransport) sending(f *follower, args *raft.AppendEntriesRequest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	f.told = max(f.told, args.LeaderCommitIndex)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/hashicorp/raft"
 	"github.com/parlorchat/parlor/metric/memory"
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -79,7 +80,8 @@ type Options struct {
 	wall func() time.Time       // this machine's clock, for certificates; tests have others
 	disk func(path string) Disk // the file system of a file; tests have others
 
-	wire func(transport) transport // around raft's network; nil: nothing, tests lose and delay there
+	wire  func(transport) transport         // around raft's network; nil: nothing, tests lose and delay there
+	store func(raft.LogStore) raft.LogStore // around the log's files; nil: nothing, tests hold them up
 }
 
 // Limits bound what waits and what is kept. Zero values take the defaults.

@@ -147,7 +147,11 @@ func (m *machine) openState(n *Node) error {
 	n.pending.level = m.fsm.Level
 	store := raftfsm.NewSnapshotStore(m.db)
 	m.snapshots = sentSnapshots{SnapshotStore: store, serves: n.serves, arrived: store.Arrived, metrics: n.metrics}
-	m.wal = &watchedLog{LogStore: m.files, observed: n.metrics.append.Update, grown: make(chan struct{}, 1)}
+	var files raft.LogStore = m.files
+	if n.opt.store != nil {
+		files = n.opt.store(files)
+	}
+	m.wal = &watchedLog{LogStore: files, observed: n.metrics.append.Update, grown: make(chan struct{}, 1)}
 	m.wal.step = n.opt.Limits.need(n.opt.disk(n.opt.Dir).Total) / 16
 	guarded := raftfsm.NewLogStore(m.wal, n.opt.Fatal)
 	if err := raftfsm.Reconcile(m.db, guarded); err != nil {

@@ -233,6 +233,7 @@ func (n *Node) start(context.Context) error {
 		return err
 	}
 	n.openPort(ln)
+	n.wal.ahead = n.trans.ahead
 	n.checkpointed.Store(time.Now().UnixNano())
 	if n.raft, err = raft.NewRaft(n.raftConfig(), watchedFSM{n.fsm, n.metrics.apply, &n.solitude.changes}, n.logs, n.stable, n.snapshots, n.trans); err != nil {
 		ln.Close()
@@ -240,6 +241,7 @@ func (n *Node) start(context.Context) error {
 		return fmt.Errorf("starting raft: %w", err)
 	}
 	n.started = true
+	n.trans.begin(n.raft)
 	n.book.follow(n.configured)
 	n.batcher = &batcher{raft: n.raft, pending: n.pending, inbox: n.inbox, clock: n.clock, limits: n.opt.Limits, metrics: n.metrics, landed: make(chan struct{}, 1)}
 	n.gauges(n.opt.Metrics)

@@ -20,6 +20,7 @@ type watchedLog struct {
 	appends  atomic.Uint64 // odd: one is under way
 	bytes    atomic.Uint64 // of the entries of late: both are halved when they are too many
 	entries  atomic.Uint64
+	ahead    func([]*raft.Log) // is told of entries before they are stored; nil: nobody
 	observed func(seconds float64)
 	recent   recentTimes
 
@@ -63,6 +64,9 @@ func (l *watchedLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.
 
 // StoreLogs is part of raft.LogStore.
 func (l *watchedLog) StoreLogs(logs []*raft.Log) error {
+	if l.ahead != nil {
+		l.ahead(logs)
+	}
 	started := time.Now()
 	l.appends.Add(1)
 	err := l.LogStore.StoreLogs(logs)

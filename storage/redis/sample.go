@@ -12,8 +12,8 @@ type sampler struct {
 	shuffle func(n int, swap func(i, j int))
 }
 
-// sample chooses n different items, or all if there are fewer; if n is
-// negative, -n items that need not be different.
+// sample chooses n different items, or all, in their order, if there are no
+// more; if n is negative, -n items that need not be different.
 func sample(n, size int64, s sampler) ([]item, error) {
 	if size == 0 || n == 0 {
 		return nil, nil
@@ -26,7 +26,9 @@ func sample(n, size int64, s sampler) ([]item, error) {
 	}
 	var items []item
 	err := s.all(func(a, b []byte) { items = append(items, item{a, b}) })
-	s.shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	if n < size {
+		s.shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	}
 	return items[:min(n, int64(len(items)))], err
 }
 

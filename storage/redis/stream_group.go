@@ -34,6 +34,10 @@ func errNoGroupFor(key, group []byte) error {
 	return command.Errorf("NOGROUP", "No such consumer group '"+string(group)+"' for key name '"+string(key)+"'")
 }
 
+func errGroupSyntax(sub []byte) error {
+	return command.Errorf("ERR", "unknown subcommand or wrong number of arguments for '"+string(sub)+"'. Try XGROUP HELP.")
+}
+
 func helpReply(lines ...string) command.Reply {
 	out := make([]command.Reply, len(lines))
 	for i, l := range lines {
@@ -78,6 +82,9 @@ func xgroup(c *command.Call, args [][]byte) (command.Reply, error) {
 	}
 	switch sub {
 	case "create":
+		if len(args) > 8 { // an option came twice
+			return command.Reply{}, errGroupSyntax(args[1])
+		}
 		return createGroup(c, key, group, args[4], info, o)
 	case "destroy":
 		gone, err := c.XGroupDestroy(key, group)
@@ -97,6 +104,9 @@ func xgroup(c *command.Call, args [][]byte) (command.Reply, error) {
 		return command.Bool(created), err
 	case "delconsumer":
 		return command.Int(g.Leave(args[4])), nil
+	}
+	if len(args) > 7 {
+		return command.Reply{}, errGroupSyntax(args[1])
 	}
 	last, err := groupStart(args[4], info, true)
 	if err != nil {
@@ -129,7 +139,7 @@ func parseGroupOptions(args [][]byte, sub string) (o groupOptions, err error) {
 				return o, command.Errorf("ERR", "value for ENTRIESREAD must be positive or -1")
 			}
 		default:
-			return o, command.Errorf("ERR", "unknown subcommand or wrong number of arguments for '"+string(args[1])+"'. Try XGROUP HELP.")
+			return o, errGroupSyntax(args[1])
 		}
 	}
 	return o, nil

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"math"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -48,7 +49,8 @@ type setOptions struct {
 func parseSetOptions(args [][]byte, getex bool) (o setOptions, err error) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
-		timed := o.unit != nil || o.keepTTL || o.persist
+		// The same unit may come again: then the last time counts.
+		timed := o.keepTTL || o.persist || o.unit != nil && !bytes.EqualFold(o.unit, a)
 		switch {
 		case !getex && is(a, "NX") && !o.xx:
 			o.nx = true

@@ -263,7 +263,7 @@ func zrandmember(c *command.Call, args [][]byte) (command.Reply, error) {
 			return m, formatScore(score), err
 		},
 		all: func(fn func(a, b []byte)) error {
-			return c.ZEachRank(key, 0, size, false, func(m []byte, score float64) bool {
+			return c.ZEachRank(key, 0, size, true, func(m []byte, score float64) bool { // Redis' order, if all are wanted
 				fn(m, formatScore(score))
 				return true
 			})

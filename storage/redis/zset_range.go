@@ -104,7 +104,6 @@ func (z *zspan) bounds(first, second []byte) (err error) {
 // options reads the keywords after the ends.
 func (z *zspan) options(args [][]byte, any, store bool) (err error) {
 	z.limit = -1
-	limited := false
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; {
 		case !store && is(a, "WITHSCORES"):
@@ -116,9 +115,8 @@ func (z *zspan) options(args [][]byte, any, store bool) (err error) {
 			if z.limit, err = intArg(args[i+2]); err != nil {
 				return err
 			}
-			limited = z.limit != -1 || limited
 			i += 2
-		case any && is(a, "REV"):
+		case any && !z.reverse && is(a, "REV"):
 			z.reverse = true
 		case z.kind == byAny && is(a, "BYLEX"):
 			z.kind = byLex
@@ -131,7 +129,7 @@ func (z *zspan) options(args [][]byte, any, store bool) (err error) {
 	if z.kind == byAny {
 		z.kind = byRank
 	}
-	if limited && z.kind == byRank {
+	if z.limit != -1 && z.kind == byRank {
 		return errLimitAlone
 	}
 	if z.scores && z.kind == byLex {

@@ -257,6 +257,10 @@ func (m *Maker) expand(words []string, i int, end string) (args []string, next i
 			inner, next := m.expand(words, i+1, "]")
 			if m.R.IntN(2) == 0 {
 				args = append(args, inner...)
+				if m.R.IntN(16) == 0 { // and once more, with another value
+					inner, _ = m.expand(words, i+1, "]")
+					args = append(args, inner...)
+				}
 			}
 			i = next
 		case w == "{":

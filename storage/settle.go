@@ -87,11 +87,11 @@ func removeIfThere(path string) error {
 
 // Pauses of what writes the data file beside the apply goroutine.
 const (
-	restFactor = 4                      // how long it rests for the time that it worked
+	restFactor = 8                      // how long it rests for the time that it worked
 	maxRest    = 100 * time.Millisecond // at a time
 )
 
-// pause rests after a step of a checkpoint that took as long as worked: four
+// pause rests after a step of a checkpoint that took as long as worked: eight
 // times as long while there is time, and not at all when the rows written
 // since the freeze reach the budget, or somebody waits for the end of it.
 func (db *DB) pause(worked time.Duration) {

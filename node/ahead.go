@@ -100,14 +100,15 @@ func (t *raftTransport) claim(f *follower, args *raft.AppendEntriesRequest) (has
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
-		// raft goes on where it was told that the follower is: if it goes back,
-		// the follower has said something that we do not know.
 		if args.PrevLogEntry == f.claimed && last <= f.matched.index {
 			f.claimed = last
 			return true
 		}
 		if !f.appending {
 			f.appending = true
+			if args.PrevLogEntry < f.claimed { // raft goes back: the follower has not what it said
+				f.matched = position{}
+			}
 			f.queue, f.end = nil, last
 			return false
 		}

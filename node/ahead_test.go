@@ -213,15 +213,22 @@ func TestWhatWentAheadIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// A follower that refuses what comes after an entry has lost it: what it said
+// before counts no more, for any entry.
 func TestRaftThatGoesBackIsNotToldWhatWasTrueOnce(t *testing.T) {
 	w, trans := newWire()
 	trans.begin(place{term: 3, commit: 7})
 	w.append(t, trans, 3, 6, 8, 6)
-	trans.ahead(logs(3, 9, 9))
+	trans.ahead(logs(3, 9, 12))
 	w.next(t)
-	w.ask(t, trans, 3, 8, 9, 7)
+	w.ask(t, trans, 3, 8, 12, 7)
 	w.silent(t)
-	w.append(t, trans, 3, 7, 9, 7) // the follower refused something: it is asked itself
+	for _, again := range []struct{ prev, last uint64 }{{5, 6}, {6, 12}} {
+		w.ask(t, trans, 3, again.prev, again.last, 7)
+		if got, want := w.next(t), fmt.Sprintf("term 3, after %d/3, %d entries, committed 7", again.prev, again.last-again.prev); got != want {
+			t.Errorf("it was sent %q, want %q", got, want)
+		}
+	}
 }
 
 func TestNothingGoesAheadToWhoIsNotInStep(t *testing.T) {

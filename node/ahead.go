@@ -66,13 +66,10 @@ func (t *raftTransport) sendAhead(id raft.ServerID, f *follower) {
 		args.PrevLogEntry, args.PrevLogTerm = f.matched.index, f.matched.term
 		args.Entries, f.queue = f.queue, nil
 		args.LeaderCommitIndex = min(t.committedIn(args.Term), args.Entries[len(args.Entries)-1].Index)
-		f.told = max(f.told, args.LeaderCommitIndex)
-		target := f.target
 		t.mu.Unlock()
-		var resp raft.AppendEntriesResponse
-		err := t.exchange(id, target, &args, &resp)
+		taken, _ := t.exchange(id, f, &args, new(raft.AppendEntriesResponse))
 		t.mu.Lock()
-		if err != nil || !resp.Success {
+		if !taken {
 			f.queue, f.end = nil, 0
 		}
 		f.moved.Broadcast()

@@ -9,14 +9,17 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// logFiles is the files of a log, whole.
+type logFiles struct{ raft.LogStore }
+
+func (f logFiles) IsMonotonic() bool { return f.LogStore.(raft.MonotonicLogStore).IsMonotonic() }
+
 // disk is the files of a log on a disk that can be held up.
 type disk struct {
-	raft.LogStore
+	logFiles
 	mu   sync.Mutex
 	held chan struct{} // appends wait until it is closed; nil: they do not
 }
-
-func (d *disk) IsMonotonic() bool { return d.LogStore.(raft.MonotonicLogStore).IsMonotonic() }
 
 func (d *disk) StoreLogs(logs []*raft.Log) error {
 	d.mu.Lock()
@@ -53,7 +56,7 @@ func formWithDisks(t *testing.T, tune func(*Options)) (*group, func(m *Node) *di
 		o.store = func(files raft.LogStore) raft.LogStore {
 			mu.Lock()
 			defer mu.Unlock()
-			disks[dir] = &disk{LogStore: files}
+			disks[dir] = &disk{logFiles: logFiles{files}}
 			return disks[dir]
 		}
 		if tune != nil {
@@ -78,6 +81,25 @@ func (g *group) others(m *Node) []*Node {
 	return others
 }
 
+// writeElsewhere has the leader carry out a command while its disk is held up,
+// until the others have the entry.
+func (g *group) writeElsewhere(leader *Node, args ...string) (done <-chan error) {
+	g.t.Helper()
+	answered := make(chan error, 1)
+	last := leader.raft.LastIndex()
+	go func() {
+		_, err := try(g.t.Context(), leader, args...)
+		answered <- err
+	}()
+	for _, m := range g.others(leader) {
+		g.wait("the others to have the entry", func() bool { return m.raft.LastIndex() > last })
+	}
+	if leader.raft.LastIndex() != last {
+		g.t.Fatal("the leader's disk was not held up")
+	}
+	return answered
+}
+
 // A write waits for the leader's disk and for a follower's, but not for one
 // after the other; and the leader's counts only when it has the entry, even if
 // both others have it.
@@ -89,18 +111,7 @@ func TestFollowersStoreAnEntryWhileTheLeadersDiskDoes(t *testing.T) {
 	g.converge()
 	release := diskOf(leader).hold(t)
 
-	done := make(chan error, 1)
-	last := leader.raft.LastIndex()
-	go func() {
-		_, err := try(t.Context(), leader, "SET", "k", "after")
-		done <- err
-	}()
-	for _, m := range g.others(leader) {
-		g.wait("the others to have the entry", func() bool { return m.raft.LastIndex() > last })
-	}
-	if leader.raft.LastIndex() != last {
-		t.Fatal("the leader's disk was not held up")
-	}
+	done := g.writeElsewhere(leader, "SET", "k", "after")
 	for _, m := range g.members {
 		if got := get(t, m, "k"); got != "before" {
 			t.Errorf("a member reads %q, which the leader's disk does not have", got)
@@ -131,24 +142,12 @@ func TestAnEntryThatOnlyTheOthersHaveOutlivesItsLeader(t *testing.T) {
 	g.converge()
 	release := diskOf(old).hold(t)
 
-	done := make(chan error, 1)
-	last := old.raft.LastIndex()
-	go func() {
-		_, err := try(t.Context(), old, "INCR", "n")
-		done <- err
-	}()
-	for _, m := range g.others(old) {
-		g.wait("the others to have the entry", func() bool { return m.raft.LastIndex() > last })
-	}
+	done := g.writeElsewhere(old, "INCR", "n")
 	w.mu.Lock()
 	w.cut[raft.ServerID(old.id.NodeID)] = true // it hears nothing of what comes
 	w.mu.Unlock()
 	next := g.others(old)[0]
-	id := raft.ServerID(next.id.NodeID)
-	to, err := old.book.ServerAddr(id)
-	must(t, err)
-	must(t, old.trans.TimeoutNow(id, to, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}, new(raft.TimeoutNowResponse)))
-	g.wait("another leader", next.IsLeader)
+	g.depose(old, next)
 	if got := get(t, next, "n"); got != "1" {
 		t.Errorf("the next leader counts %q", got)
 	}
@@ -305,7 +304,7 @@ func TestRaftSendsItselfWhatWentAheadInVain(t *testing.T) {
 // of which each takes 2 ms for an append.
 func BenchmarkSetOnSlowDisks(b *testing.B) {
 	g := form(b, 3, func(o *Options) {
-		o.store = func(files raft.LogStore) raft.LogStore { return slowDisk{files} }
+		o.store = func(files raft.LogStore) raft.LogStore { return slowDisk{logFiles{files}} }
 	})
 	m := g.members[g.leader()]
 	for b.Loop() {
@@ -313,9 +312,7 @@ func BenchmarkSetOnSlowDisks(b *testing.B) {
 	}
 }
 
-type slowDisk struct{ raft.LogStore }
-
-func (d slowDisk) IsMonotonic() bool { return d.LogStore.(raft.MonotonicLogStore).IsMonotonic() }
+type slowDisk struct{ logFiles }
 
 func (d slowDisk) StoreLogs(logs []*raft.Log) error {
 	time.Sleep(2 * time.Millisecond)

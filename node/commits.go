@@ -68,33 +68,33 @@ func newRaftTransport(serves func() error, meet func(raft.ServerID) error, t tra
 func (t *raftTransport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	n := len(args.Entries)
 	if args.PrevLogEntry == 0 && n == 0 { // a heartbeat
-		return t.exchange(id, target, args, resp)
+		_, err := t.ask(id, target, args, resp)
+		return err
 	}
 	f := t.follower(id, target, args)
-	if n > 0 && t.claim(f, args) {
+	if n == 0 {
+		_, err := t.exchange(id, f, args, resp)
+		return err
+	}
+	if t.claim(f, args) {
 		*resp = raft.AppendEntriesResponse{RPCHeader: args.RPCHeader, Term: args.Term, LastLog: args.Entries[n-1].Index, Success: true}
 		return nil
 	}
-	t.sending(f, args)
-	err := t.exchange(id, target, args, resp)
-	if n == 0 {
-		return err
-	}
-	t.release(id, f, err == nil && resp.Success, args.Entries[n-1].Index)
+	taken, err := t.exchange(id, f, args, resp)
+	t.release(id, f, taken, args.Entries[n-1].Index)
 	return err
 }
 
-// exchange sends a request and notes what the answer says.
-func (t *raftTransport) exchange(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+// ask sends a request, and says whether the member has taken it from a leader
+// in office.
+func (t *raftTransport) ask(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (taken bool, err error) {
 	sent := t.standing.now()
-	err := t.transport.AppendEntries(id, target, args, resp)
-	if err == nil && resp.Success && resp.Term == args.Term {
+	err = t.transport.AppendEntries(id, target, args, resp)
+	taken = err == nil && resp.Success && resp.Term == args.Term
+	if taken {
 		t.standing.take(id, args.Term, sent)
-		if args.PrevLogEntry > 0 || len(args.Entries) > 0 {
-			t.taken(id, args)
-		}
 	}
-	return err
+	return taken, err
 }
 
 // follower gives what is known of a member in the term of a request. A new
@@ -111,29 +111,29 @@ func (t *raftTransport) follower(id raft.ServerID, target raft.ServerAddress, ar
 	return f
 }
 
-// sending notes what a follower is being told.
-func (t *raftTransport) sending(f *follower, args *raft.AppendEntriesRequest) {
+// exchange sends a request that says something of the log, and notes what the
+// follower is told and what it has then.
+func (t *raftTransport) exchange(id raft.ServerID, f *follower, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (taken bool, err error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	f.told = max(f.told, args.LeaderCommitIndex)
-}
-
-// taken notes what a follower has in its log now.
-func (t *raftTransport) taken(id raft.ServerID, args *raft.AppendEntriesRequest) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f := t.peers[id]
-	if f == nil || f.base.Term != args.Term {
-		return
+	target := f.target
+	t.mu.Unlock()
+	if taken, err = t.ask(id, target, args, resp); !taken {
+		return false, err
 	}
 	last := position{args.PrevLogEntry, args.PrevLogTerm}
 	if n := len(args.Entries); n > 0 {
 		last = position{args.Entries[n-1].Index, args.Entries[n-1].Term}
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if last.index > f.matched.index {
 		f.matched = last
 	}
-	t.tell(id, f)
+	if t.peers[id] == f {
+		t.tell(id, f)
+	}
+	return true, nil
 }
 
 // acked is the last entry that a follower has acknowledged to this leader in a

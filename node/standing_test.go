@@ -80,6 +80,17 @@ func (l *line) RequestVote(id raft.ServerID, target raft.ServerAddress, args *ra
 	return l.transport.RequestVote(id, target, args, resp)
 }
 
+// depose has another member stand for election, and waits until it leads. The
+// leader need not know.
+func (g *group) depose(leader, by *Node) {
+	g.t.Helper()
+	id := raft.ServerID(by.id.NodeID)
+	to, err := leader.book.ServerAddr(id)
+	must(g.t, err)
+	must(g.t, leader.trans.TimeoutNow(id, to, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}, new(raft.TimeoutNowResponse)))
+	g.wait("the other member to lead", by.IsLeader)
+}
+
 // A leader's line is slow. While answers to its heartbeats are under way,
 // another member takes over and is written to. A reader comes to the first one,
 // which hears of no other leader, and then the answers arrive: they were given
@@ -108,10 +119,7 @@ func TestAnAnswerThatWasUnderWayIsNoLicenceToRead(t *testing.T) {
 	w.mu.Lock()
 	w.cut[self] = true // it hears nothing of what comes
 	w.mu.Unlock()
-	to, err := old.book.ServerAddr(raft.ServerID(other.id.NodeID))
-	must(t, err)
-	must(t, old.trans.TimeoutNow(raft.ServerID(other.id.NodeID), to, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}, new(raft.TimeoutNowResponse)))
-	g.wait("the other member to lead", other.IsLeader)
+	g.depose(old, other)
 	g.do(other, "SET", "x", "after")
 
 	if !old.IsLeader() {

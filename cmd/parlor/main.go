@@ -80,7 +80,7 @@ of a config file: parlor config --help.`,
 			return nil // it is about the file: it reads it itself
 		}
 		if cmd.Name() == "serve" {
-			relaxTimers() // before the first file is read
+			setTimers() // before the first file is read
 		}
 		_, err := fillFlags(cmd, os.LookupEnv)
 		return err

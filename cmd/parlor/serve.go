@@ -21,7 +21,7 @@ import (
 
 const defaultDataDir = "parlor-data"
 
-// timersRelaxed is a variable in the environment of a process that relaxTimers
+// timersRelaxed is a variable in the environment of a process that setTimers
 // began anew.
 const timersRelaxed = "PARLOR_TIMERS_RELAXED"
 

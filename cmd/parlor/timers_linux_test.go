@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// Every thread of a node has the slack, the scheduler's own, too, and the
-// process is the one that was started.
-func TestTheTimersOfANodeMayBeLate(t *testing.T) {
+// The scheduler's thread may be late, those that work may not, and the process
+// is the one that was started.
+func TestTheTimersOfANode(t *testing.T) {
 	g := startGroup(t, 1, nil)
 	p, _ := g.members[0].process()
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.Pid))
 	if err != nil || len(threads) < 2 {
 		t.Fatalf("the node has the threads %q: %v", threads, err)
 	}
-	looked := 0
+	found := map[string]int{} // threads by slack
 	for _, thread := range threads {
 		slack, err := os.ReadFile(filepath.Join("/proc", filepath.Base(thread), "timerslack_ns"))
 		switch {
@@ -30,12 +30,13 @@ func TestTheTimersOfANodeMayBeLate(t *testing.T) {
 		case err != nil:
 			t.Fatal(err)
 		}
-		looked++
-		if got, want := strings.TrimSpace(string(slack)), fmt.Sprint(timerSlack.Nanoseconds()); got != want {
-			t.Errorf("a timer of thread %s may be %s ns late, want %s", filepath.Base(thread), got, want)
-		}
+		found[strings.TrimSpace(string(slack))]++
 	}
-	if looked == 0 {
+	if len(found) == 0 {
 		t.Skip("the kernel does not show how late timers may be")
+	}
+	late, quick := found[fmt.Sprint(timerSlack.Nanoseconds())], found[fmt.Sprint(workSlack.Nanoseconds())]
+	if late == 0 || quick < spareThreads || len(found) > 2 {
+		t.Errorf("threads by nanoseconds that their timers may be late: %v; want some %v and at least %d %v", found, timerSlack, spareThreads, workSlack)
 	}
 }

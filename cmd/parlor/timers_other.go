@@ -2,5 +2,5 @@
 
 package main
 
-// relaxTimers does nothing: other systems have no such setting.
-func relaxTimers() {}
+// setTimers does nothing: other systems have no such setting.
+func setTimers() {}

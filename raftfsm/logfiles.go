@@ -26,7 +26,9 @@ import (
 // So a file of zeros is written in good time, slowly, and becomes the next one
 // of the log; what is appended then replaces bytes that are there, and the sync
 // writes these and nothing else. Where there is no such file yet, or no room
-// for one, the log goes on in a file as raft-wal makes it.
+// for one, the log goes on in a file as raft-wal makes it, and zeros are written
+// ahead of it there (see ahead); so they are in the file that it goes on with
+// after a start, of which nobody knows what it is.
 //
 // A file that the log has no more use for becomes the spare one if there is
 // none; else it goes in pieces (storage.Shed).
@@ -38,6 +40,7 @@ type LogFiles struct {
 	mu      sync.Mutex
 	ready   bool     // there is a spare file
 	wanted  bool     // the log has asked for one
+	ahead   *ahead   // to be written; nil: there is none
 	used    []string // paths of files that the log has no more use for
 	working bool     // a goroutine sees to these two
 	once    sync.Once
@@ -121,7 +124,7 @@ func (l *LogFiles) Create(dir, name string, size uint64) (types.WritableFile, er
 	}
 	f, err := l.FS.Create(dir, name, size)
 	if made, ok := f.(*walfs.File); ok && err == nil {
-		return &logFile{File: &made.File, all: l, unnamed: true}, nil
+		return &logFile{File: &made.File, all: l, unnamed: true, promised: true}, nil
 	}
 	return f, err
 }
@@ -159,21 +162,33 @@ func (l *LogFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logFile{File: f, all: l}, nil
+	return &logFile{File: f, all: l, promised: true}, nil
 }
 
 // logFile is a file that is appended to.
 type logFile struct {
 	*os.File
-	all     *LogFiles
-	unnamed bool // its name is not on disk yet
-	asked   bool // for a spare file
+	all      *LogFiles
+	unnamed  bool   // its name is not on disk yet
+	asked    bool   // for a spare file
+	promised bool   // the file system may have only promised room for what is not filled
+	appended int64  // by this process
+	ahead    *ahead // nil: no zeros are written ahead
 }
 
 // WriteAt implements io.WriterAt.
 func (f *logFile) WriteAt(p []byte, at int64) (int, error) {
+	if f.ahead != nil {
+		f.ahead.giveWay(at + int64(len(p)))
+	}
 	n, err := f.File.WriteAt(p, at)
-	if !f.asked && at+int64(n) >= f.all.size/spareShare {
+	end := at + int64(n)
+	f.appended += int64(n)
+	if f.promised && f.ahead == nil && f.appended >= f.all.size/aheadShare {
+		f.ahead = newAhead(f.Name(), f.all.size, end)
+		f.all.writeAhead(f.ahead)
+	}
+	if !f.asked && end >= f.all.size/spareShare {
 		f.asked = true
 		f.all.prepare()
 	}
@@ -204,6 +219,14 @@ func (l *LogFiles) prepare() {
 	l.work()
 }
 
+// writeAhead has zeros written into the file that is being filled.
+func (l *LogFiles) writeAhead(a *ahead) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead = a
+	l.work()
+}
+
 // work sees to what there is to do, in the background. The caller holds mu.
 func (l *LogFiles) work() {
 	if l.working {
@@ -216,29 +239,46 @@ func (l *LogFiles) work() {
 	})
 }
 
-// workOn does one thing; false: there is nothing to do, or no time.
+// workOn does one thing; false: there is nothing to do, or no time. What fails
+// is left: it only spares time, and if the disk is full or broken the log will
+// find out.
 func (l *LogFiles) workOn() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	used, ready, wanted := "", l.ready, l.wanted
-	if n := len(l.used); n > 0 {
-		used, l.used = l.used[n-1], l.used[:n-1]
-	}
-	if l.closed() || used == "" && (ready || !wanted) {
+	todo := l.todo()
+	if todo == nil || l.closed() {
 		l.working = false
 		return false
 	}
-	l.wanted = false
 	l.mu.Unlock()
-	var err error
-	if ready {
-		err = l.giveBack(used)
-	} else {
-		err = l.makeSpare(used)
-	}
+	todo()
 	l.mu.Lock()
-	l.ready = l.ready || !ready && err == nil
 	return true
+}
+
+// todo takes one thing that is to be done. The caller holds mu.
+func (l *LogFiles) todo() func() {
+	if a := l.ahead; a != nil {
+		l.ahead = nil
+		return func() { _ = a.write(l.rest) }
+	}
+	used := ""
+	if n := len(l.used); n > 0 {
+		used, l.used = l.used[n-1], l.used[:n-1]
+	}
+	switch {
+	case l.ready && used != "":
+		return func() { _ = l.giveBack(used) }
+	case !l.ready && (l.wanted || used != ""):
+		l.wanted = false
+		return func() {
+			err := l.makeSpare(used)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.ready = err == nil
+		}
+	}
+	return nil
 }
 
 func (l *LogFiles) closed() bool {

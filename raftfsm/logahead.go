@@ -1,0 +1,86 @@
+package raftfsm
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ahead writes zeros into a file of the log that the file system has only
+// promised room for, before the log gets there. What can be read there does not
+// change; appends are cheaper from there on. The log and the zeros never touch
+// the same bytes: each append gives way first, and then the zeros begin anew
+// some way behind it.
+type ahead struct {
+	path string
+	size int64 // of the file
+
+	mu   sync.Mutex   // held while zeros are written
+	next atomic.Int64 // where they are written next; what is before it is the log's. Changed under mu
+}
+
+const (
+	// aheadShare: zeros are written when the log has filled this part of the
+	// file: a node that writes little has no need of them.
+	aheadShare = 256
+	// aheadLead is how far behind an append they begin.
+	aheadLead = 256 << 10
+	// aheadStep is how much is written at a time. An append that is synced
+	// meanwhile waits for it.
+	aheadStep = 256 << 10
+	aheadPage = 4 << 10
+)
+
+// newAhead is for a file that has been appended to up to end.
+func newAhead(path string, size, end int64) *ahead {
+	a := &ahead{path: path, size: size}
+	a.next.Store(behind(end))
+	return a
+}
+
+// behind gives where zeros begin if the log ends at end: in a page of their own.
+func behind(end int64) int64 { return (end + aheadLead + aheadPage - 1) / aheadPage * aheadPage }
+
+// giveWay is called by who is about to append up to end.
+func (a *ahead) giveWay(end int64) {
+	if end <= a.next.Load() {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next.Store(behind(end))
+}
+
+// write writes zeros up to the end of the file. rest is called after each step,
+// and says whether there is time for another. The file has a descriptor of its
+// own for it, as an error that one descriptor is told, others are not: the log
+// must not miss any.
+func (a *ahead) write(rest func(took time.Duration) bool) error {
+	f, err := os.OpenFile(a.path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, aheadStep)
+	for {
+		began := time.Now()
+		n, err := a.step(f, zeros)
+		if n > 0 && err == nil {
+			err = syncData(f)
+		}
+		if n == 0 || err != nil || !rest(time.Since(began)) {
+			return errors.Join(err, f.Close())
+		}
+	}
+}
+
+// step says how much it has written, 0 at the end.
+func (a *ahead) step(f *os.File, zeros []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := a.next.Load()
+	n, err := f.WriteAt(zeros[:max(min(int64(len(zeros)), a.size-at), 0)], at)
+	a.next.Store(at + int64(n))
+	return n, err
+}

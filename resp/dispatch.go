@@ -90,13 +90,17 @@ func (s *session) admit(e *entry, args [][]byte) error {
 }
 
 // reject answers a command that is not carried out. In a transaction it also
-// spoils EXEC.
+// spoils EXEC; EXEC itself ends the transaction then.
 func (s *session) reject(e *entry, err error) {
 	if e != nil {
 		e.calls.rejected.Add(1)
 		e.calls.failures.Add(1)
 	}
-	if s.tx.open {
+	switch {
+	case e != nil && e.spec.Name == "EXEC":
+		s.closeTx()
+		err = execAborted(err)
+	case s.tx.open:
 		s.tx.spoilt = true
 	}
 	s.run.answer(command.Fail(err))

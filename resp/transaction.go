@@ -2,6 +2,7 @@ package resp
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
@@ -16,6 +17,11 @@ var (
 	errExecAbort     = command.Errorf("EXECABORT", "Transaction discarded because of previous errors.")
 	errWatchConflict = errors.New("a watched key has changed")
 )
+
+// execAborted is the answer to an EXEC that is refused for a reason of its own.
+func execAborted(reason error) error {
+	return command.Errorf("EXECABORT", "Transaction discarded because of: "+strings.TrimPrefix(reason.Error(), "ERR "))
+}
 
 // transaction is what MULTI and WATCH keep of a connection.
 type transaction struct {

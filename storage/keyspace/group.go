@@ -139,7 +139,7 @@ func (t *Tx) XGroupCreate(key, group []byte, last StreamID, entriesRead int64) (
 	g := StreamGroup{Last: last, EntriesRead: entriesRead}
 	t.putRow(o, row, nil, false, g.encode())
 	o.groups++
-	t.save(o)
+	t.saveAside(o)
 	return true, nil
 }
 
@@ -155,7 +155,7 @@ func (t *Tx) XGroupDestroy(key, group []byte) (bool, error) {
 	}
 	t.dropRow(o, groupRow(nil, o.id, group), g.stored)
 	o.groups--
-	t.save(o)
+	t.saveAside(o)
 	t.touch(key)
 	return true, nil
 }
@@ -433,5 +433,5 @@ func (g *StreamGroup) Close() {
 	v := g.encode()
 	g.t.putRow(g.o, groupRow(nil, g.o.id, g.name), g.stored, true, v)
 	g.stored, g.changed = v, false
-	g.t.save(g.o)
+	g.t.saveAside(g.o)
 }

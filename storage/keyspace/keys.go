@@ -11,7 +11,9 @@ func (t *Tx) Type(key []byte) Type {
 }
 
 // Revision is the log index of the last change of a key, or of that of its
-// database for another; 0: no such key.
+// database for another; 0: no such key. What is kept beside a stream's entries
+// (groups, and what they have read; the id that XSETID sets) is none, as in
+// Redis.
 func (t *Tx) Revision(key []byte) uint64 {
 	if o := t.find(key); o != nil {
 		return max(o.rev, t.rows.Room(o.slot).Since)

@@ -232,6 +232,15 @@ func (t *Tx) save(o *object) {
 	t.store(o)
 }
 
+// saveAside is save for what is kept beside the value, such as who has read a
+// stream how far: the key counts as changed only if it is new.
+func (t *Tx) saveAside(o *object) {
+	if o.stored == nil {
+		o.rev = t.index
+	}
+	t.store(o)
+}
+
 func (t *Tx) store(o *object) {
 	value := o.encode()
 	if t.recording {

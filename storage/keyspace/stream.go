@@ -193,7 +193,7 @@ func (t *Tx) XSetInfo(key []byte, last StreamID, added *uint64, maxDeleted *Stre
 	if maxDeleted != nil && *maxDeleted != (StreamID{}) {
 		o.maxDeleted = *maxDeleted
 	}
-	t.save(o)
+	t.saveAside(o)
 	return nil
 }
 

@@ -1,6 +1,10 @@
 package redis
 
-import "github.com/parlorchat/parlor/storage/command"
+import (
+	"bytes"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
 
 // fieldOp is one operation of BITFIELD.
 type fieldOp struct {
@@ -150,7 +154,7 @@ func bitfield(readOnly bool) handler {
 		if err != nil {
 			return command.Reply{}, err
 		}
-		v, _, err := c.Get(args[1])
+		former, _, err := c.Get(args[1])
 		if err != nil {
 			return command.Reply{}, err
 		}
@@ -163,14 +167,15 @@ func bitfield(readOnly bool) handler {
 		if size > maxBits/8 {
 			return command.Reply{}, errBitOffset
 		}
+		v := former
 		if changes {
-			v = widened(v, int(size))
+			v = widened(former, int(size))
 		}
 		out := make([]command.Reply, 0, len(ops))
 		for i := range ops {
 			out = append(out, ops[i].run(v))
 		}
-		if changes {
+		if changes && !bytes.Equal(v, former) {
 			err = c.SetKeepTTL(args[1], v)
 		}
 		return command.Array(out...), err

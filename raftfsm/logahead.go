@@ -15,7 +15,6 @@ import (
 // some way behind it.
 type ahead struct {
 	path string
-	size int64 // of the file
 
 	mu   sync.Mutex   // held while zeros are written
 	next atomic.Int64 // where they are written next; what is before it is the log's. Changed under mu
@@ -34,8 +33,8 @@ const (
 )
 
 // newAhead is for a file that has been appended to up to end.
-func newAhead(path string, size, end int64) *ahead {
-	a := &ahead{path: path, size: size}
+func newAhead(path string, end int64) *ahead {
+	a := &ahead{path: path}
 	a.next.Store(behind(end))
 	return a
 }
@@ -53,7 +52,8 @@ func (a *ahead) giveWay(end int64) {
 	a.next.Store(behind(end))
 }
 
-// write writes zeros up to the end of the file. rest is called after each step,
+// write writes zeros up to the end of the file, which may have been made with
+// another size than files are now. rest is called after each step,
 // and says whether there is time for another. The file has a descriptor of its
 // own for it, as an error that one descriptor is told, others are not: the log
 // must not miss any.
@@ -62,10 +62,14 @@ func (a *ahead) write(rest func(took time.Duration) bool) error {
 	if err != nil {
 		return err
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
 	zeros := make([]byte, aheadStep)
 	for {
 		began := time.Now()
-		n, err := a.step(f, zeros)
+		n, err := a.step(f, info.Size(), zeros)
 		if n > 0 && err == nil {
 			err = syncData(f)
 		}
@@ -76,11 +80,11 @@ func (a *ahead) write(rest func(took time.Duration) bool) error {
 }
 
 // step says how much it has written, 0 at the end.
-func (a *ahead) step(f *os.File, zeros []byte) (int, error) {
+func (a *ahead) step(f *os.File, size int64, zeros []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := a.next.Load()
-	n, err := f.WriteAt(zeros[:max(min(int64(len(zeros)), a.size-at), 0)], at)
+	n, err := f.WriteAt(zeros[:max(min(int64(len(zeros)), size-at), 0)], at)
 	a.next.Store(at + int64(n))
 	return n, err
 }

@@ -28,7 +28,7 @@ func TestZerosKeepOutOfTheWayOfTheLog(t *testing.T) {
 		if err := f.Truncate(size); err != nil {
 			t.Fatal(err)
 		}
-		a := newAhead(path, size, 0)
+		a := newAhead(path, 0)
 		written := make(chan error)
 		go func() { written <- a.write(func(time.Duration) bool { return true }) }()
 
@@ -79,7 +79,7 @@ func TestZerosAreWrittenAheadOfTheLog(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		if opened != "made" {
-			if err := os.WriteFile(filepath.Join(dir, "1.wal"), nil, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "1.wal"), make([]byte, size), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -185,7 +185,7 @@ func (f *logFile) WriteAt(p []byte, at int64) (int, error) {
 	end := at + int64(n)
 	f.appended += int64(n)
 	if f.promised && f.ahead == nil && f.appended >= f.all.size/aheadShare {
-		f.ahead = newAhead(f.Name(), f.all.size, end)
+		f.ahead = newAhead(f.Name(), end)
 		f.all.writeAhead(f.ahead)
 	}
 	if !f.asked && end >= f.all.size/spareShare {

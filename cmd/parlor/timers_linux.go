@@ -34,7 +34,7 @@ func setTimers() {
 	}
 	go func() {
 		for {
-			quicken(runtime.GOMAXPROCS(0) + spareThreads)
+			quicken(min(runtime.GOMAXPROCS(0), fewProcessors) + spareThreads)
 			time.Sleep(quickenEvery)
 		}
 	}()
@@ -60,6 +60,9 @@ const (
 	// spareThreads is how many threads a node has besides those that run Go's
 	// code: they wait for the disk, or for work.
 	spareThreads = 12
+	// fewProcessors bounds how many threads are made for this on large machines:
+	// a service may be allowed but so many.
+	fewProcessors = 16
 	// quickenEvery is how often threads are looked after that were busy the last
 	// time, or were made by the scheduler's since.
 	quickenEvery = 10 * time.Second

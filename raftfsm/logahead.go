@@ -53,10 +53,9 @@ func (a *ahead) giveWay(end int64) {
 }
 
 // write writes zeros up to the end of the file, which may have been made with
-// another size than files are now. rest is called after each step,
-// and says whether there is time for another. The file has a descriptor of its
-// own for it, as an error that one descriptor is told, others are not: the log
-// must not miss any.
+// another size than files are now. rest is called after each step, and says
+// whether there is time for another. The file has a descriptor of its own for
+// it: an error is told once to each, and the log must not miss any.
 func (a *ahead) write(rest func(took time.Duration) bool) error {
 	f, err := os.OpenFile(a.path, os.O_WRONLY, 0)
 	if err != nil {

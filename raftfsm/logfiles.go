@@ -245,8 +245,11 @@ func (l *LogFiles) work() {
 func (l *LogFiles) workOn() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	todo := l.todo()
-	if todo == nil || l.closed() {
+	var todo func()
+	if !l.closed() {
+		todo = l.todo()
+	}
+	if todo == nil {
 		l.working = false
 		return false
 	}

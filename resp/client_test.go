@@ -149,3 +149,17 @@ func readElems(r *bufio.Reader, n int, open, end string) (string, error) {
 	}
 	return open + strings.Join(elems, " ") + end, nil
 }
+
+// quoted splits a line into words, quoted as in redis-cli.
+func quoted(t *testing.T, line string) []string {
+	t.Helper()
+	args, ok := splitInline([]byte(line))
+	if !ok {
+		t.Fatalf("unbalanced quotes: %s", line)
+	}
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = string(a)
+	}
+	return words
+}

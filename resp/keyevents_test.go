@@ -209,7 +209,7 @@ func TestKeyEventsAsInRedis(t *testing.T) {
 		listener.do("PSUBSCRIBE", "__key*__:*")
 		number := 0
 		for line := range strings.SplitSeq(strings.TrimSpace(keyCommands), "\n") {
-			args := libWords(t, line)
+			args := quoted(t, line)
 			reply := ""
 			if got := c.do(args...); args[0] == "CONFIG" {
 				reply = got

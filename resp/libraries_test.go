@@ -114,16 +114,16 @@ func readLibScript(t *testing.T, file, run string) []libStep {
 		if rest, ok := strings.CutPrefix(line, "    "); ok {
 			last := &steps[len(steps)-1]
 			if other, ok := strings.CutPrefix(rest, "!"); ok {
-				last.Meanwhile = append(last.Meanwhile, libWords(t, other))
+				last.Meanwhile = append(last.Meanwhile, quoted(t, other))
 			} else {
-				last.Commands = append(last.Commands, libWords(t, rest))
+				last.Commands = append(last.Commands, quoted(t, rest))
 			}
 			continue
 		}
 		if len(line) < 4 || line[1] != '>' {
 			t.Fatalf("%s:%d: no step: %s", file, i+1, line)
 		}
-		s := newLibStep(t, line[:1], libWords(t, line[2:]))
+		s := newLibStep(t, line[:1], quoted(t, line[2:]))
 		s.where, s.compare = fmt.Sprint(filepath.Base(file), ":", i+1), strings.TrimSpace(compare)
 		steps = append(steps, s)
 	}
@@ -168,19 +168,6 @@ func newLibStep(t *testing.T, on string, words []string) libStep {
 		}
 	}
 	return s
-}
-
-func libWords(t *testing.T, line string) []string {
-	t.Helper()
-	args, ok := splitInline([]byte(line))
-	if !ok {
-		t.Fatalf("unbalanced quotes: %s", line)
-	}
-	words := make([]string, len(args))
-	for i, a := range args {
-		words[i] = string(a)
-	}
-	return words
 }
 
 // place gives each connection a node.

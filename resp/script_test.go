@@ -185,15 +185,7 @@ func (p *player) step(line string) (string, error) {
 		}
 		_, _ = io.WriteString(c.conn, raw) // if it is closed, reading tells
 	} else {
-		args, ok := splitInline([]byte(rest))
-		if !ok {
-			return "", errors.New("unbalanced quotes")
-		}
-		words := make([]string, len(args))
-		for i, a := range args {
-			words[i] = string(a)
-		}
-		_, _ = io.WriteString(c.conn, frame(words...))
+		_, _ = io.WriteString(c.conn, frame(quoted(p.t, rest)...))
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	reply, err := readReply(c.r)

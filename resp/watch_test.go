@@ -32,18 +32,6 @@ func TestWhatEndsATransactionThatWatches(t *testing.T) {
 // playWatches plays the list at one server; theirs says whether it is a Redis.
 func playWatches(t *testing.T, list string, addr net.Addr, theirs bool) {
 	watching, other := dial(t, addr), dial(t, addr)
-	do := func(c *testClient, line string) string {
-		t.Helper()
-		args, ok := splitInline([]byte(line))
-		if !ok {
-			t.Fatalf("unbalanced quotes: %s", line)
-		}
-		words := make([]string, len(args))
-		for i, a := range args {
-			words[i] = string(a)
-		}
-		return c.do(words...)
-	}
 	var setup []string
 	played := 0
 	for line := range strings.Lines(list) {
@@ -59,10 +47,10 @@ func playWatches(t *testing.T, list string, addr net.Addr, theirs bool) {
 		key, command, _ := strings.Cut(rest, " ")
 		other.want("+OK", "FLUSHALL")
 		for _, s := range setup {
-			do(other, s)
+			other.do(quoted(t, s)...)
 		}
 		watching.want("+OK", "WATCH", key)
-		do(other, command)
+		other.do(quoted(t, command)...)
 		watching.want("+OK", "MULTI")
 		watching.want("+QUEUED", "PING")
 		changed := watching.do("EXEC") == "nil-array"

@@ -236,6 +236,7 @@ func runServe(cmd *cobra.Command, o server.Options, f serveFlags) error {
 	manager := newServiceManager(os.Getenv, o.Log)
 	o.Serving = func(alive func() error) { manager.serving(ctx, alive) }
 	go paceGC(ctx)
+	go useLargePages(ctx)
 	if f.stopWithStdin {
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin)

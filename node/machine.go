@@ -11,6 +11,7 @@ import (
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/parlorchat/parlor/raftfsm"
 	"github.com/parlorchat/parlor/storage"
+	"github.com/parlorchat/parlor/storage/keyspace"
 )
 
 // machine is what a member has on disk: the ordered table with the state
@@ -54,7 +55,7 @@ func (m *machine) open(n *Node) (err error) {
 
 func (n *Node) openTable() (err error) {
 	n.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
-		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes, StreamRate: streamRate,
+		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes, LookedUp: keyspace.LookedUp, StreamRate: streamRate,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the table: %w", err)

@@ -92,6 +92,7 @@ func (n *Node) gauges(set *metrics.Set) {
 	gauge("parlor_table_reusable_bytes", func() float64 { st := n.db.Stats(); return float64((st.FreePages + st.PendingPages) * st.PageSize) })
 	gauge("parlor_draining", func() float64 { return oneIf(n.Draining()) })
 	gauge("parlor_overlay_bytes", func() float64 { return float64(n.db.OverlayBytes()) })
+	gauge("parlor_table_recent_bytes", func() float64 { return float64(n.db.Stats().RecentBytes) })
 	gauge("parlor_requests_waiting", func() float64 { count, _ := n.pending.load(); return float64(count) })
 	gauge("parlor_requests_waiting_bytes", func() float64 { _, bytes := n.pending.load(); return float64(bytes) })
 	gauge("parlor_quarantined", func() float64 { return oneIf(n.Quarantined() != nil) })

@@ -43,11 +43,10 @@ func (db *DB) Begin() *Batch {
 
 // Get implements Reader. What it returns lives on.
 func (b *Batch) Get(key []byte) (value []byte, ok bool) {
-	v := &b.db.view
-	if value, ok := v.inMemory(key); ok {
+	if value, ok := b.db.inMemory(key); ok {
 		return value, value != nil
 	}
-	value = v.base.rows.Get(key)
+	value = b.db.written(key)
 	if value == nil {
 		return nil, false
 	}

@@ -19,7 +19,12 @@ const benchRows = 500_000
 
 func benchDB(b *testing.B, inFile int) *DB {
 	b.Helper()
-	db := tempDB(b, Options{})
+	return benchTable(b, Options{}, inFile)
+}
+
+func benchTable(b *testing.B, opt Options, inFile int) *DB {
+	b.Helper()
+	db := tempDB(b, opt)
 	for at := 0; at < inFile; at += 100_000 {
 		fill(db, at, min(100_000, inFile-at))
 		checkpoint(b, db)
@@ -38,9 +43,13 @@ func fill(db *DB, from, n int) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	for _, where := range []string{"memory", "file", "nowhere"} {
+	for _, where := range []string{"memory", "recent", "file", "nowhere"} {
 		b.Run(where, func(b *testing.B) {
-			db := benchDB(b, benchRows)
+			opt := Options{}
+			if where == "recent" {
+				opt = Options{LookedUp: string(benchKey(0)[:1]), OverlayBudget: 512 << 20}
+			}
+			db := benchTable(b, opt, benchRows)
 			offset := 0
 			switch where {
 			case "memory":

@@ -224,6 +224,7 @@ func (w *writing) writeAtOnce() error {
 	if err != nil {
 		return err
 	}
+	w.db.remember(w.batch)
 	return w.stepGarbage()
 }
 
@@ -278,6 +279,7 @@ func (w *writing) step(rows []row) (n int, err error) {
 		return 0, err
 	}
 	w.db.mirror(rows[:n])
+	w.db.remember(rows[:n])
 	w.db.crash("checkpoint-step")
 	w.db.pause(time.Since(started))
 	return n, nil

@@ -55,6 +55,10 @@ type Options struct {
 	// that writes go on beside it: the fewer the nearer the rows written since
 	// come to the budget. 0: 64 MB.
 	OverlayBudget int64
+	// LookedUp are the first bytes of the keys of rows that are read one by one
+	// more than in order: of these, half as many bytes as OverlayBudget stay in
+	// memory after they were written to the data file.
+	LookedUp string
 	// CompactBytes is how many bytes of free pages make the table compact its
 	// file while it is used, if they are more than half of it as well. 0:
 	// 256 MB; negative: never.
@@ -110,6 +114,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+func (o Options) newRecent() *recent { return newRecent(o.LookedUp, o.OverlayBudget/2) }
+
 func orDefault[T int | int64 | time.Duration](v, def T) T {
 	if v > 0 {
 		return v
@@ -128,6 +134,7 @@ type DB struct {
 	// a batch, readers for a short read. Nothing slow is done under it.
 	mu sync.RWMutex
 	view
+	recent *recent // of what is in the data file below view
 	file   *file
 	copied *overlay // copy of active that long readers share; nil after a change
 	epoch  uint64   // raised when the table is replaced by a snapshot
@@ -245,6 +252,7 @@ func (db *DB) open() error {
 func (db *DB) start(b *base, j *journal) {
 	db.view = view{active: newOverlay(), base: b, state: b.state}
 	db.saved = saved{b.state, b.meta}
+	db.recent = db.opt.newRecent()
 	if j == nil {
 		db.settle()
 		db.disk.Lock()
@@ -382,6 +390,7 @@ func (db *DB) account() {
 type Stats struct {
 	OverlayRows      int           // rows and tombstones in memory
 	OverlayBytes     int64         // see DB.OverlayBytes
+	RecentBytes      int64         // memory of copies of rows of the data file, see Options.LookedUp
 	FileBytes        int64         // used part of the data file
 	MapBytes         int64         // what the data file can grow to
 	FreePages        int           // of the data file, to be used again
@@ -406,6 +415,7 @@ func (db *DB) Stats() Stats {
 	s := Stats{
 		OverlayRows:      db.active.rows,
 		OverlayBytes:     db.OverlayBytes(),
+		RecentBytes:      db.recent.bytes(),
 		Checkpoints:      db.checkpoints.Load(),
 		LastCheckpoint:   time.Duration(db.lastWrite.Load()),
 		GarbageCollected: db.garbage.Load(),

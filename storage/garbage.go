@@ -145,9 +145,9 @@ func (db *DB) removeGarbage(limit int) error {
 	if err != nil {
 		return err
 	}
-	if db.copying != nil {
-		db.mirror(tombstones(keys))
-	}
+	gone := tombstones(keys)
+	db.mirror(gone)
+	db.remember(gone)
 	db.garbage.Add(uint64(len(keys)))
 	db.garbageLeft.Store(more)
 	return nil

@@ -97,7 +97,7 @@ func (w *waste) wait(t *testing.T) {
 // too, and nothing else goes.
 func TestGarbageGoesInTheBackground(t *testing.T) {
 	dir := memDir(t)
-	opt := Options{CompactBytes: -1, steps: steps{rows: 64, bytes: 1 << 20}, light: true, Logger: slog.New(slog.DiscardHandler)}
+	opt := Options{LookedUp: "ehkm", CompactBytes: -1, steps: steps{rows: 64, bytes: 1 << 20}, light: true, Logger: slog.New(slog.DiscardHandler)}
 	w := &waste{db: openDB(t, dir, opt)}
 	w.keep()
 	object, room := w.object(5, 10_000), w.room('!', 5000)
@@ -105,6 +105,13 @@ func TestGarbageGoesInTheBackground(t *testing.T) {
 	w.set(object...)
 	checkpoint(t, w.db) // one row, and one row of garbage
 	w.wait(t)
+	for i := range 10_000 {
+		for _, kind := range "eh" {
+			if _, ok := w.db.recent.get(fmt.Appendf(nil, "%c%s%06d", kind, objectID(5), i)); ok {
+				t.Fatalf("row %d of an object that is gone is kept", i)
+			}
+		}
+	}
 	w.set(room...)
 	checkpoint(t, w.db)
 	if err := w.db.Close(); err != nil { // wherever that comes to

@@ -291,7 +291,7 @@ func (db *DB) replace(f *file, b *base) {
 	db.mu.Lock()
 	oldFile, oldBase := db.file, db.base
 	db.epoch++
-	db.file, db.copied = f, nil
+	db.file, db.recent, db.copied = f, db.opt.newRecent(), nil
 	db.view = view{active: newOverlay(), base: b, state: b.state}
 	db.saved = saved{b.state, b.meta}
 	db.former = append(stillOpen(db.former), oldFile)

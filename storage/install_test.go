@@ -199,16 +199,23 @@ func TestReadersKeepTheTableTheyBeganWith(t *testing.T) {
 // What a Batch read may be kept, although the file it came from is gone.
 func TestMemoryFromABatchLivesOn(t *testing.T) {
 	data := sendAll(t, source(t, "g"))
-	db := tempDB(t, Options{ClusterID: "g"})
-	set(db, 1, "a", "value in the file")
+	db := tempDB(t, Options{ClusterID: "g", LookedUp: "k"})
+	set(db, 1, "a", "value in the file", "k", "value that is kept")
 	checkpoint(t, db)
 	b := db.Begin()
 	v, _ := b.Get([]byte("a"))
+	kept, _ := b.Get([]byte("k"))
 	var keys, values [][]byte
 	keep := func(k, v []byte) bool { keys, values = append(keys, k), append(values, v); return true }
-	b.Ascend(nil, nil, keep)
-	b.Descend(nil, nil, keep)
+	b.Ascend(nil, []byte("b"), keep)
+	b.Descend(nil, []byte("b"), keep)
 	b.Commit(State{Index: 2})
+	for _, p := range db.recent.pieces {
+		clear(p[:cap(p)]) // as it will be used again
+	}
+	if string(kept) != "value that is kept" {
+		t.Error("the memory of a row that was kept changed")
+	}
 	install(t, db, data, &Meta{Index: 60, Term: 2}) // unmaps the old file
 	if string(v) != "value in the file" || string(values[0]) != string(v) || string(values[1]) != string(v) || string(keys[0]) != "a" || string(keys[1]) != "a" {
 		t.Error("the memory changed")

@@ -145,7 +145,7 @@ func (m *machine) reopen(t *rapid.T) {
 	opt := Options{
 		ClusterID: "model", MapSize: 1 << 30, CompactBytes: -1, light: true, Logger: slog.New(slog.DiscardHandler),
 		Fatal: func(err error) { m.failures = append(m.failures, err) },
-		Crash: m.point,
+		Crash: m.point, LookedUp: "acf",
 	}
 	// Few rows at a time, so that most checkpoints take many transactions.
 	opt.leastRun = 2
@@ -441,22 +441,30 @@ func (m *machine) Check(t *rapid.T) {
 	}
 }
 
-// compare reads a random range both ways, and a random key.
+// compare reads a random range both ways, all keys there may be, and a random one.
 func (m *machine) compare(t *rapid.T, r Reader, want map[string]string) {
 	if got := contents(r); !maps.Equal(got, want) {
 		t.Fatalf("rows %v, want %v", got, want)
 	}
-	key := m.keyOf.Draw(t, "get")
-	got, ok := r.Get([]byte(key))
-	if v, there := want[key]; ok != there || string(got) != v {
-		t.Fatalf("Get(%q) = %q %v, want %q %v", key, got, ok, v, there)
+	keys := []string{m.keyOf.Draw(t, "get")}
+	for n := range 41 {
+		keys = append(keys, modelKey(n))
+	}
+	for n := range 24 {
+		keys = append(keys, runKey(max(m.objects-n/8, 0), n%8))
+	}
+	for _, key := range keys {
+		got, ok := r.Get([]byte(key))
+		if v, there := want[key]; ok != there || string(got) != v {
+			t.Fatalf("Get(%q) = %q %v, want %q %v", key, got, ok, v, there)
+		}
 	}
 	from, to := []byte(m.boundaryOf.Draw(t, "from")), []byte(m.boundaryOf.Draw(t, "to"))
 	if rapid.IntRange(0, 5).Draw(t, "open") == 0 {
 		from, to = nil, nil
 	}
 	limit := rapid.IntRange(1, 50).Draw(t, "limit")
-	keys := slices.Collect(maps.Keys(want))
+	keys = slices.Collect(maps.Keys(want))
 	keys = slices.DeleteFunc(keys, func(k string) bool {
 		return k < string(from) || to != nil && k >= string(to)
 	})

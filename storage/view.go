@@ -71,7 +71,13 @@ func (v *view) descend(from, to []byte, lasting bool, fn func(key, value []byte)
 // live is a DB as a Reader for those who hold its lock.
 type live DB
 
-func (l *live) Get(key []byte) ([]byte, bool) { return l.view.get(key) }
+func (l *live) Get(key []byte) ([]byte, bool) {
+	if value, ok := l.inMemory(key); ok {
+		return value, value != nil
+	}
+	value := (*DB)(l).written(key)
+	return value, value != nil
+}
 
 func (l *live) Ascend(from, to []byte, fn func(key, value []byte) bool) {
 	l.view.ascend(from, to, false, fn)
@@ -82,6 +88,15 @@ func (l *live) Descend(from, to []byte, fn func(key, value []byte) bool) {
 }
 
 func (l *live) Room(slot int) Room { return l.state.Rooms[slot] }
+
+// written gives the value of a row as it is in the data file below the
+// overlays. The caller holds mu, and has looked for the row in these.
+func (db *DB) written(key []byte) []byte {
+	if value, ok := db.recent.get(key); ok {
+		return value
+	}
+	return db.base.rows.Get(key)
+}
 
 // View calls fn with the table at one instant. Writers wait for fn, so it must
 // be short, do no I/O and not call the DB again. What the Reader returns dies

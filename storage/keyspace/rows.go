@@ -27,6 +27,10 @@ const (
 	rowRoom     = 'd' // <slot>: no row, but hashed like one
 )
 
+// LookedUp are the first bytes of the rows that commands ask for one by one more
+// than in order, for storage.Options.
+const LookedUp = string(rowMeta) + string(rowHash) + string(rowSet) + string(rowZSet) + string(rowList)
+
 // placeSize is the length of a place in a row key. 48 bits: a cursor is one,
 // and there are clients that keep cursors in a float64.
 const placeSize = 6

@@ -107,17 +107,14 @@ func (x *index) get(key []byte) (value []byte, ok bool) {
 func (x *index) set(r row) (at *indexed, former []byte, replaced bool) {
 	hash := maphash.Bytes(x.seed, r.key)
 	p := &x.parts[hash>>partShift]
-	if (p.used+1)*4 > len(p.table)*3 {
-		p.grow()
-	}
+	p.makeRoom()
 	slot, ok := x.find(p, hash, r.key)
 	if ok {
 		at = x.row(p.table[slot])
 		former, at.row = at.value, r
 		return at, former, true
 	}
-	p.table[slot] = uint64(uint32(hash))<<32 | uint64(x.place(r)+1)
-	p.used++
+	p.fill(slot, hash, x.place(r))
 	return x.row(p.table[slot]), nil, false
 }
 
@@ -147,6 +144,19 @@ func (x *index) forget(key []byte) {
 	*x.row(p.table[slot]) = indexed{}
 	x.free = append(x.free, uint32(p.table[slot])-1)
 	p.remove(slot)
+}
+
+// fill takes a free slot for the row at a place.
+func (p *slots) fill(slot int, hash uint64, place uint32) {
+	p.table[slot] = uint64(uint32(hash))<<32 | uint64(place+1)
+	p.used++
+}
+
+// makeRoom grows the table if one slot more would be too many.
+func (p *slots) makeRoom() {
+	if (p.used+1)*4 > len(p.table)*3 {
+		p.grow()
+	}
 }
 
 // grow doubles the table. The slots know enough of their hashes for that.

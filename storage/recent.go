@@ -8,7 +8,7 @@ import (
 )
 
 // recent is copies of the rows that the last checkpoints wrote to the data file:
-// who looks for one finds it as if it were still in an overlay, with a tenth of
+// who looks for one finds it as if it were still in an overlay, with a third of
 // the work. It has no pointers into it, so that the garbage collector does not
 // care how many rows there are.
 //
@@ -33,7 +33,8 @@ const (
 )
 
 // newRecent gives room for so many bytes of rows whose keys begin with one of
-// these bytes; the table takes an eighth more.
+// these bytes; the table takes an eighth more if
+// rows have a hundred bytes.
 func newRecent(kinds string, budget int64) *recent {
 	x := &recent{seed: maphash.MakeSeed(), most: max(int(budget/recentPiece), 2)}
 	for _, k := range []byte(kinds) {
@@ -88,31 +89,34 @@ func (x *recent) set(r row) {
 	if slot, _, ok := x.find(p, hash, r.key); ok {
 		p.remove(slot)
 	}
-	if r.value == nil || recentHeader+len(r.key)+len(r.value) > recentRow {
+	if r.value == nil || recentSize(r.key, r.value) > recentRow {
 		return
 	}
 	place := x.lay(r)
-	if (p.used+1)*4 > len(p.table)*3 {
-		p.grow()
-	}
+	p.makeRoom()
 	slot, _, _ := x.find(p, hash, r.key)
-	p.table[slot] = uint64(uint32(hash))<<32 | uint64(place+1)
-	p.used++
+	p.fill(slot, hash, place)
 }
 
 // lay copies a row into the pieces, and tells where.
 func (x *recent) lay(r row) (place uint32) {
-	size := (recentHeader + len(r.key) + len(r.value) + recentAlign - 1) &^ (recentAlign - 1)
+	size := recentSize(r.key, r.value)
 	if len(x.pieces) == 0 || len(x.pieces[x.last])+size > recentPiece {
 		x.turn()
 	}
 	b := x.pieces[x.last]
+	end := len(b) + size
 	place = uint32(x.last*recentPiece+len(b)) / recentAlign
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.key)))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.value)))
 	b = append(append(b, r.key...), r.value...)
-	x.pieces[x.last] = b[:(len(b)+recentAlign-1)&^(recentAlign-1)]
+	x.pieces[x.last] = b[:end]
 	return place
+}
+
+// recentSize is the room that a row takes in a piece.
+func recentSize(key, value []byte) int {
+	return (recentHeader + len(key) + len(value) + recentAlign - 1) &^ (recentAlign - 1)
 }
 
 // turn begins the next piece.
@@ -136,14 +140,15 @@ func (x *recent) empty(piece int) {
 		if slot, _, ok := x.find(p, hash, key); ok && uint32(p.table[slot]) == place {
 			p.remove(slot)
 		}
-		offset += (recentHeader + len(key) + len(value) + recentAlign - 1) &^ (recentAlign - 1)
+		offset += recentSize(key, value)
 	}
 	x.pieces[piece] = x.pieces[piece][:0]
 }
 
 // remember keeps rows that were just written to the data file. Until the
-// checkpoint they are of is published they are in the frozen overlay, too, which
-// is asked first; if it is not published, a snapshot takes the place of all.
+// checkpoint they are of is published they are in an overlay, too, which is
+// asked first: in the frozen one, or in the active one if the checkpoint is given
+// up. A snapshot that is installed meanwhile takes the place of all.
 func (db *DB) remember(rows []row) {
 	const some = 64 // so that nobody waits for more than microseconds
 	for part := range slices.Chunk(rows, some) {

@@ -58,7 +58,7 @@ func TestRecentRowsFillTheirRoom(t *testing.T) {
 	for i := range rows {
 		x.set(row{key(i), make([]byte, 100)})
 	}
-	const size = (recentHeader + 9 + 100 + recentAlign - 1) / recentAlign * recentAlign
+	size := recentSize(key(0), make([]byte, 100))
 	fit := (pieces - 1) * (recentPiece / size)
 	for i := range rows {
 		if _, ok := x.get(key(i)); !ok && i >= rows-fit {

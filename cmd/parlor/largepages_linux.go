@@ -70,10 +70,7 @@ func (l largePages) pass(ctx context.Context) error {
 		var start, end uintptr
 		var rights string
 		var offset, major, minor, inode uint64
-		if _, err := fmt.Sscanf(string(line), "%x-%x %s %x %x:%x %d", &start, &end, &rights, &offset, &major, &minor, &inode); err != nil {
-			return fmt.Errorf("reading the line %q of the process' memory: %w", line, err)
-		}
-		if rights != "rw-p" || inode != 0 {
+		if _, err := fmt.Sscanf(string(line), "%x-%x %s %x %x:%x %d", &start, &end, &rights, &offset, &major, &minor, &inode); err != nil || rights != "rw-p" || inode != 0 {
 			continue
 		}
 		start = (start + largePage - 1) &^ (largePage - 1)

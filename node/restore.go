@@ -248,16 +248,12 @@ func (n *Node) checkBackupLevel(level int) error {
 // naturalize makes the staged table this group's own, with an epoch of its own.
 func (n *Node) naturalize(s *staged) (epoch string, err error) {
 	epoch = randomText(8)
-	err = n.look(func(own *keyspace.Tx) error {
-		return s.edit(n.readClock(), func(tx *keyspace.Tx) error {
-			if err := bringGroup(own, tx); err != nil {
-				return err
-			}
-			if n.opt.Renew == nil {
-				return nil
-			}
-			return n.opt.Renew(tx, epoch)
-		})
+	err = s.edit(n.readClock(), func(tx *keyspace.Tx) error {
+		err := n.look(func(own *keyspace.Tx) error { return bringGroup(own, tx) })
+		if err != nil || n.opt.Renew == nil {
+			return err
+		}
+		return n.opt.Renew(tx, epoch)
 	})
 	if err != nil {
 		return "", fmt.Errorf("preparing the backup: %w", err)

@@ -132,7 +132,7 @@ type DB struct {
 
 	// mu guards the view and what follows it. The apply goroutine holds it for
 	// a batch, readers for a short read. Nothing slow is done under it.
-	mu sync.RWMutex
+	mu tableLock
 	view
 	recent *recent // of what is in the data file below view
 	file   *file

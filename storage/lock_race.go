@@ -8,38 +8,25 @@ import (
 	"sync"
 )
 
-// tableLock panics if a goroutine takes it that has it: see the other lock.
+// tableLock panics if a goroutine takes it for reading that has it so: see the
+// other tableLock. Whoever else takes it twice waits for itself every time.
 type tableLock struct {
 	sync.RWMutex
-	holders sync.Map // goroutines, by what names them in a stack trace
-}
-
-func (l *tableLock) Lock() {
-	l.check()
-	l.RWMutex.Lock()
-	l.holders.Store(goroutine(), nil)
+	readers sync.Map // goroutines, by what names them in a stack trace
 }
 
 func (l *tableLock) RLock() {
-	l.check()
+	name := goroutine()
+	if _, has := l.readers.Load(name); has {
+		panic("storage: the table is asked by who is reading it: within View, ask the Reader and the State that it gives")
+	}
 	l.RWMutex.RLock()
-	l.holders.Store(goroutine(), nil)
-}
-
-func (l *tableLock) Unlock() {
-	l.holders.Delete(goroutine())
-	l.RWMutex.Unlock()
+	l.readers.Store(name, nil)
 }
 
 func (l *tableLock) RUnlock() {
-	l.holders.Delete(goroutine())
+	l.readers.Delete(goroutine())
 	l.RWMutex.RUnlock()
-}
-
-func (l *tableLock) check() {
-	if _, has := l.holders.Load(goroutine()); has {
-		panic("storage: the table is asked by who has it already, by View or by a batch")
-	}
 }
 
 // goroutine is what the first line of a stack trace calls this goroutine.

@@ -23,6 +23,9 @@ const (
 	tokenKey    = "secret:join:"
 	tokenTTL    = time.Hour
 	tokenTTLMax = 30 * 24 * time.Hour
+
+	// tokenRemembered is how long at least it is known what was a token.
+	tokenRemembered = 24 * time.Hour
 )
 
 type token struct {
@@ -126,7 +129,7 @@ func (n *Node) tokenCommands(t token, ttl time.Duration) []command.Args {
 		"hash", hashSecret(t.secret), "created_at", strconv.FormatInt(now, 10), "expires_at", expires, "ca", t.fingerprint)}
 	if n.opt.Table.Find([]byte("PEXPIREAT")) != nil {
 		// Somebody who comes late is told so for a while, then it is forgotten.
-		forget := strconv.FormatInt(now+2*ttl.Milliseconds(), 10)
+		forget := strconv.FormatInt(now+(ttl+max(ttl, tokenRemembered)).Milliseconds(), 10)
 		cmds = append(cmds, command.New("PEXPIREAT", tokenKey+t.id, forget))
 	}
 	return cmds

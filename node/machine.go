@@ -55,7 +55,9 @@ func (m *machine) open(n *Node) (err error) {
 
 func (n *Node) openTable() (err error) {
 	n.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
-		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log, OverlayBudget: n.opt.Limits.OverlayBytes, LookedUp: keyspace.LookedUp, StreamRate: streamRate,
+		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log,
+		OverlayBudget: n.opt.Limits.OverlayBytes, OverlayHard: n.opt.Limits.OverlayHard,
+		LookedUp: keyspace.LookedUp, StreamRate: streamRate,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the table: %w", err)

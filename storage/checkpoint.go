@@ -43,6 +43,7 @@ func (db *DB) Freeze() (*Checkpoint, error) {
 		return nil, ErrCheckpointOpen
 	}
 	db.frozen, db.active, db.copied = db.active, db.active.next(), nil
+	db.account()
 	return &Checkpoint{db: db, epoch: db.epoch, state: db.state, rows: db.frozen}, nil
 }
 
@@ -192,10 +193,20 @@ func (s steps) grown(free int) steps {
 	return s
 }
 
+// hasteFactor is how many times the bytes go into a transaction when writers
+// are about to wait for the end of the checkpoint. Up to four large rows share a
+// leaf of the data file, however large they are: one row a transaction, each of
+// them would be written two or three times.
+const hasteFactor = 16
+
 // most is what the next transaction writes at most.
 func (w *writing) most() steps {
 	s := w.file.bolt.Stats()
-	return w.db.opt.steps.grown(s.FreePageN + s.PendingPageN)
+	most := w.db.opt.steps.grown(s.FreePageN + s.PendingPageN)
+	if w.db.pressed() {
+		most.bytes *= hasteFactor
+	}
+	return most
 }
 
 // write brings the checkpoint into the data file: in one transaction if it is

@@ -44,7 +44,7 @@ func (db *DB) fileUse() (used, free int64) {
 // considerCompaction starts a compaction if it is worth it. The caller holds
 // disk.
 func (db *DB) considerCompaction() {
-	if db.opt.CompactBytes < 0 || db.closing || time.Now().Before(db.compactAfter) {
+	if db.opt.CompactBytes < 0 || db.closing || db.pressed() || time.Now().Before(db.compactAfter) {
 		return
 	}
 	used, free := db.fileUse()

@@ -53,8 +53,11 @@ type Options struct {
 	// OverlayBudget is how many bytes of rows in memory the caller lets come
 	// together before it asks for a checkpoint. A checkpoint takes breaks, so
 	// that writes go on beside it: the fewer the nearer the rows written since
-	// come to the budget. 0: 64 MB.
+	// come to half of the budget. 0: 64 MB.
 	OverlayBudget int64
+	// OverlayHard is with how many bytes of rows in memory the caller has writers
+	// wait until a checkpoint is done. 0: twice the budget.
+	OverlayHard int64
 	// LookedUp are the first bytes of the keys of rows that are read one by one
 	// more than in order: of these, half as many bytes as OverlayBudget stay in
 	// memory after they were written to the data file.
@@ -97,6 +100,7 @@ func (o Options) withDefaults() Options {
 	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
 	o.leastRun = orDefault(o.leastRun, leastRun)
 	o.OverlayBudget = orDefault(o.OverlayBudget, 64<<20)
+	o.OverlayHard = orDefault(o.OverlayHard, 2*o.OverlayBudget)
 	o.CompactRate = orDefault(o.CompactRate, 32<<20)
 	if o.CompactBytes == 0 {
 		o.CompactBytes = 256 << 20

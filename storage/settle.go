@@ -92,15 +92,25 @@ const (
 )
 
 // pause rests after a step of a checkpoint that took as long as worked: eight
-// times as long while there is time, and not at all when the rows written
-// since the freeze reach the budget, or somebody waits for the end of it.
+// times as long while there is time, and not at all under pressure, or when
+// somebody waits for the end of it.
 func (db *DB) pause(worked time.Duration) {
-	room := 1 - float64(db.activeBytes.Load())/float64(db.opt.OverlayBudget)
-	if room <= 0 {
-		return
+	if room := db.room(); room > 0 {
+		db.rest(time.Duration(float64(worked) * restFactor * room))
 	}
-	db.rest(time.Duration(float64(worked) * restFactor * room))
 }
+
+// room is how much of half of what may be written since the freeze is left, as a
+// part of it; below 0 it is more.
+func (db *DB) room() float64 {
+	active := db.activeBytes.Load()
+	frozen := db.overlayBytes.Load() - active
+	may := max(min(db.opt.OverlayBudget, db.opt.OverlayHard-frozen), 1)
+	return 1 - 2*float64(active)/float64(may)
+}
+
+// pressed says whether writers soon wait for the end of a checkpoint.
+func (db *DB) pressed() bool { return db.room() <= 0 }
 
 // rest waits unless somebody waits for the caller.
 func (db *DB) rest(d time.Duration) {

@@ -1,0 +1,95 @@
+package storage
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Writers who soon wait for the end of a checkpoint get it sooner: large rows
+// that share a leaf of the data file are written together, once instead of each
+// time that one of them comes.
+func TestUnderPressureLargeRowsShareTransactions(t *testing.T) {
+	const large, rows = 64 << 10, 32
+	run := func(t *testing.T, meanwhile int) (written, free int) {
+		db := tempDB(t, Options{
+			OverlayBudget: 2 * rows * large, CompactBytes: -1, steps: steps{bytes: large},
+			Crash: func(point string) {
+				if point == "checkpoint-step" {
+					written++
+				}
+			},
+		})
+		for i := range rows {
+			set(db, uint64(i+1), fmt.Sprintf("key %02d", i), strings.Repeat("x", large))
+		}
+		c, err := db.Freeze()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		for i := range meanwhile {
+			set(db, uint64(rows+i+1), fmt.Sprintf("later %02d", i), strings.Repeat("y", large))
+		}
+		if err := c.Write(Meta{Index: rows}); err != nil {
+			t.Fatal(err)
+		}
+		s := db.Stats()
+		return written, s.FreePages + s.PendingPages
+	}
+	quietWritten, quietFree := run(t, 0)
+	written, free := run(t, rows+1)
+	if quietWritten < rows {
+		t.Errorf("%d rows were written in %d transactions while nobody waited: the disk is kept busy for long", rows, quietWritten)
+	}
+	if written > rows/hasteFactor+2 {
+		t.Errorf("%d rows were written in %d transactions while writers were about to wait", rows, written)
+	}
+	if free > quietFree/2 {
+		t.Errorf("%d pages were written in vain, %d in a transaction for each row", free, quietFree)
+	}
+}
+
+// A compaction takes the disk from the checkpoints that writers wait for, and
+// finds most of the free pages in use again when it is done: it begins after
+// them.
+func TestUnderPressureNothingIsCompacted(t *testing.T) {
+	const large = 64 << 10
+	db := tempDB(t, Options{OverlayBudget: 1 << 20, CompactBytes: 2 << 20})
+	value := strings.Repeat("x", large)
+	index := uint64(0)
+	for i := range 64 {
+		index++
+		set(db, index, fmt.Sprintf("key %02d", i), value)
+	}
+	checkpoint(t, db)
+	b := db.Begin()
+	for i := range 64 {
+		b.Delete(fmt.Appendf(nil, "key %02d", i))
+	}
+	index++
+	b.Commit(State{Index: index, Term: 1})
+
+	c, err := db.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 16 {
+		index++
+		set(db, index, fmt.Sprintf("later %02d", i), value)
+	}
+	if err := c.Write(Meta{Index: c.State().Index}); err != nil {
+		t.Fatal(err)
+	}
+	c.Release()
+	if s := db.Stats(); s.Compacting || s.Compactions > 0 || s.FreePages+s.PendingPages == 0 {
+		t.Errorf("beside writes that fill the budget: %+v", s)
+	}
+	checkpoint(t, db)
+	for end := time.Now().Add(20 * time.Second); db.Stats().Compactions == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("nothing was compacted after it: %+v", db.Stats())
+		}
+	}
+}

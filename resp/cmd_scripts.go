@@ -1,11 +1,24 @@
 package resp
 
-import "github.com/parlorchat/parlor/storage/command"
+import (
+	"strings"
+
+	"github.com/parlorchat/parlor/storage/command"
+)
+
+// runsScripts says whether this is a command that runs a script. These are
+// unknown, which is what clients probe for, and the error says why.
+func runsScripts(name []byte) bool {
+	switch strings.ToUpper(string(name)) {
+	case "EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO":
+		return true
+	}
+	return false
+}
 
 // scriptCommands answer what is true where no script was ever loaded, because
 // clients and their test suites tidy up with them. What would need a script to
-// run says that there are none; EVAL and its kin are unknown commands, which
-// is what clients probe for.
+// run says that there are none.
 func scriptCommands() []local {
 	sub := func(name string, arity int, since, summary string, reply func(args [][]byte) command.Reply, args ...command.Arg) local {
 		return local{

@@ -145,6 +145,9 @@ const maxQuoted = 128
 // errUnknown is the answer to a command that does not exist. Clients probe on
 // this text.
 func errUnknown(args [][]byte) error {
+	if runsScripts(args[0]) {
+		return command.Errorf("ERR", fmt.Sprintf("unknown command '%s': there are no scripts here; WATCH and MULTI make one step of several commands", args[0]))
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "unknown command '%s', with args beginning with: ", cut(args[0], maxQuoted))
 	quoted := 0

@@ -193,10 +193,10 @@ func (s steps) grown(free int) steps {
 	return s
 }
 
-// hasteFactor is how many times the bytes go into a transaction when writers
-// are about to wait for the end of the checkpoint. Up to four large rows share a
-// leaf of the data file, however large they are: one row a transaction, each of
-// them would be written two or three times.
+// hasteFactor is how many times the bytes of a step go into a transaction when
+// writers are about to wait for the end of the checkpoint. Up to four large rows
+// share a leaf of the data file, however large they are: one row a transaction,
+// each of them would be written two or three times.
 const hasteFactor = 16
 
 // most is what the next transaction writes at most.
@@ -204,7 +204,7 @@ func (w *writing) most() steps {
 	s := w.file.bolt.Stats()
 	most := w.db.opt.steps.grown(s.FreePageN + s.PendingPageN)
 	if w.db.pressed() {
-		most.bytes *= hasteFactor
+		most.bytes = max(most.bytes, hasteFactor*w.db.opt.steps.bytes)
 	}
 	return most
 }

@@ -6,7 +6,8 @@
 //	go -C testdata/compare run . -parlor ../../parlor
 //	go -C testdata/compare run . -parlor ../../parlor -single
 //
-// With -single it compares one durable node with one Redis.
+// With -single it compares one durable node with one Redis, with -single -large
+// in writing large values.
 //
 // It needs etcd (or -etcd) and redis-server in PATH, listens on loopback, and keeps its
 // data in a temporary folder. It is a module of its own so that the product
@@ -62,9 +63,14 @@ func main() {
 	rounds := flag.Int("rounds", 3, "of each system; the median counts")
 	single := flag.Bool("single", false, "one node beside one Redis instead, with redis-benchmark as the client")
 	requests := flag.Int("requests", 100_000, "with -single: of a round, four times as many in pipelines")
+	large := flag.Bool("large", false, "with -single: values of 10 KB and of 1 MB")
 	flag.Parse()
 	if *single {
-		if err := compareSingle(*binary, *rounds, *requests); err != nil {
+		loads := smallLoads()
+		if *large {
+			loads = largeLoads()
+		}
+		if err := compareSingle(*binary, loads, *rounds, *requests); err != nil {
 			fmt.Fprintln(os.Stderr, "compare:", err)
 			os.Exit(1)
 		}

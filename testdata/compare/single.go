@@ -12,7 +12,8 @@ import (
 )
 
 // With -single, one node of Parlor stands beside one Redis, both answering
-// only what is on disk, and redis-benchmark is the client of both.
+// only what is on disk, and redis-benchmark is the client of both. With -large
+// as well, values are of 10 KB and of 1 MB.
 
 // load is what redis-benchmark is asked to do.
 type load struct {
@@ -20,11 +21,12 @@ type load struct {
 	args     []string
 	clients  int
 	pipeline int
+	requests int // 0: as many as one asks for, and more in pipelines
 }
 
-// loads are the commands, each with few and many clients, one by one and in
+// smallLoads are the commands, each with few and many clients, one by one and in
 // pipelines. Reads come last: they find what the writes have left.
-func loads() []load {
+func smallLoads() []load {
 	commands := []load{
 		{name: "SET", args: []string{"SET", "key:__rand_int__", value}},
 		{name: "HSET", args: []string{"HSET", "hash:__rand_int__", "field", value}},
@@ -37,6 +39,22 @@ func loads() []load {
 			for _, l.pipeline = range []int{1, 16} {
 				all = append(all, l)
 			}
+		}
+	}
+	return all
+}
+
+// largeLoads write values that take more of the disk than of the processor,
+// 600 MB of them: more than what a node keeps in memory until it is in its table.
+func largeLoads() []load {
+	const most = 600 << 20
+	var all []load
+	for _, size := range []int{10 << 10, 1 << 20} {
+		for _, pipeline := range []int{1, 16} {
+			all = append(all, load{
+				name: fmt.Sprintf("SET of %d KB", size>>10), args: []string{"-t", "set", "-d", strconv.Itoa(size)},
+				clients: 4, pipeline: pipeline, requests: most / size,
+			})
 		}
 	}
 	return all
@@ -68,7 +86,7 @@ func (n *parlorNode) start(dir string) error {
 
 // compareSingle prints a table of both servers. In each round one load after
 // the other runs on both, one right after the other.
-func compareSingle(binary string, rounds, requests int) error {
+func compareSingle(binary string, loads []load, rounds, requests int) error {
 	binary, err := filepath.Abs(binary) // the servers run in folders of their own
 	if err != nil {
 		return err
@@ -93,8 +111,8 @@ func compareSingle(binary string, rounds, requests int) error {
 			return fmt.Errorf("starting %s: %w", s.name, err)
 		}
 	}
-	fmt.Printf("| command | clients | pipeline | parlor | p99 | redis | p99 | parlor is |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
-	for _, l := range loads() {
+	fmt.Printf("| command | clients | pipeline | parlor | p99 | longest | redis | p99 | longest | parlor is |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, l := range loads {
 		var ours, theirs []measured
 		for range rounds {
 			for _, side := range []struct {
@@ -109,14 +127,14 @@ func compareSingle(binary string, rounds, requests int) error {
 			}
 		}
 		p, r := middle(ours), middle(theirs)
-		fmt.Printf("| %s | %d | %d | %.0f | %.1f ms | %.0f | %.1f ms | %.2f × |\n",
-			l.name, l.clients, l.pipeline, p.perSecond, p.p99, r.perSecond, r.p99, p.perSecond/r.perSecond)
+		fmt.Printf("| %s | %d | %d | %.0f | %.1f ms | %.0f ms | %.0f | %.1f ms | %.0f ms | %.2f × |\n",
+			l.name, l.clients, l.pipeline, p.perSecond, p.p99, p.max, r.perSecond, r.p99, r.max, p.perSecond/r.perSecond)
 	}
 	return nil
 }
 
-// measured is the outcome of one run of redis-benchmark; p99 is in ms.
-type measured struct{ perSecond, p99 float64 }
+// measured is the outcome of one run of redis-benchmark; p99 and max are in ms.
+type measured struct{ perSecond, p99, max float64 }
 
 func middle(all []measured) measured {
 	sort.Slice(all, func(i, j int) bool { return all[i].perSecond < all[j].perSecond })
@@ -125,7 +143,10 @@ func middle(all []measured) measured {
 
 // run carries a load out. A pipeline carries more requests in the same time.
 func (l load) run(port, requests int) (measured, error) {
-	if l.pipeline > 1 {
+	switch {
+	case l.requests > 0:
+		requests = l.requests
+	case l.pipeline > 1:
 		requests *= 4
 	}
 	args := append([]string{"-p", strconv.Itoa(port), "-c", strconv.Itoa(l.clients), "-P", strconv.Itoa(l.pipeline),
@@ -144,8 +165,13 @@ func (l load) run(port, requests int) (measured, error) {
 	// "test","rps","avg","min","p50","p95","p99","max"
 	last := rows[len(rows)-1]
 	var m measured
-	if m.perSecond, err = strconv.ParseFloat(last[1], 64); err == nil {
-		m.p99, err = strconv.ParseFloat(last[6], 64)
+	for _, f := range []struct {
+		into   *float64
+		column int
+	}{{&m.perSecond, 1}, {&m.p99, 6}, {&m.max, 7}} {
+		if *f.into, err = strconv.ParseFloat(last[f.column], 64); err != nil {
+			return m, err
+		}
 	}
-	return m, err
+	return m, nil
 }

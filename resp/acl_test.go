@@ -134,7 +134,7 @@ func TestPasswordsAreShownNowhere(t *testing.T) {
 			t.Errorf("%v shows %s", call, got)
 		}
 	}
-	if got := c.do("SLOWLOG", "GET", "-1"); !strings.Contains(got, `"ACL" "(redacted)"`) {
+	if got := c.do("SLOWLOG", "GET", "-1"); !strings.Contains(got, `"ACL" "SETUSER" "(redacted)" "(redacted)"`) {
 		t.Errorf("SLOWLOG shows %s", got)
 	}
 }

@@ -82,24 +82,25 @@ func TestInfo(t *testing.T) {
 
 // SLOWLOG keeps what was slow, and never a password.
 func TestSlowlogHidesSecrets(t *testing.T) {
-	srv := startServer(t, Config{SlowlogThreshold: time.Nanosecond, SlowlogLength: 4, Password: "pw"}, newFakeStore(domainSpecs()...))
+	srv := startServer(t, Config{SlowlogThreshold: time.Nanosecond, SlowlogLength: 5, Password: "pw"}, newFakeStore(domainSpecs()...))
 	c := dial(t, srv.Addr())
 	c.do("AUTH", "default", "pw")
 	c.do("AGENT.CREATE", "alice", "a long password")
+	c.do("CONFIG", "SET", "timeout", "300", "requirepass", "a new password")
 	c.do("SET", "k", strings.Repeat("v", 200))
 	c.do(append([]string{"MGET"}, strings.Fields(strings.Repeat("k ", 40))...)...)
 	log := c.do("SLOWLOG", "GET")
-	for _, secret := range []string{`"pw"`, "a long password", "hash-of-it"} {
+	for _, secret := range []string{`"pw"`, "a long password", "a new password", "hash-of-it"} {
 		if strings.Contains(log, secret) {
 			t.Errorf("SLOWLOG shows %s", secret)
 		}
 	}
-	for _, want := range []string{`["AUTH" "(redacted)" "(redacted)"]`, `["AGENT.CREATE" "(redacted)" "(redacted)"]`, "... (72 more bytes)", "... (10 more arguments)"} {
+	for _, want := range []string{`["AUTH" "(redacted)" "(redacted)"]`, `["AGENT.CREATE" "(redacted)" "(redacted)"]`, `["CONFIG" "SET" "timeout" "300" "requirepass" "(redacted)"]`, "... (72 more bytes)", "... (10 more arguments)"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("SLOWLOG does not show %s: %s", want, log)
 		}
 	}
-	c.want(":4", "SLOWLOG", "LEN")
+	c.want(":5", "SLOWLOG", "LEN")
 	if got := c.do("SLOWLOG", "GET", "1"); strings.Count(got, "default") != 0 || !strings.Contains(got, `["SLOWLOG" "LEN"]`) {
 		t.Errorf("SLOWLOG GET 1 shows %s", got)
 	}

@@ -26,7 +26,7 @@ type entry struct {
 	noMulti bool
 	// refusal is why the command never runs.
 	refusal error
-	// secret commands carry passwords: their arguments are shown nowhere.
+	// secret commands carry passwords: what may be one is shown nowhere.
 	secret bool
 	// movable finds the keys where First, Last and Step cannot say it.
 	movable func(args [][]byte) [][]byte

@@ -67,8 +67,8 @@ func (m *monitors) show(s *session, e *entry, args [][]byte) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/1000, s.dbIndex(), s.addr)
 	for i, a := range args {
-		if i > 0 && e.secret {
-			a = []byte("(redacted)")
+		if e.hides(args, i) {
+			a = redacted
 		}
 		b.WriteByte(' ')
 		b.WriteString(quoteArg(a))

@@ -3,6 +3,7 @@ package resp
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func shownArgs(e *entry, args [][]byte) [][]byte {
 		switch {
 		case i == slowArgs-1 && len(args) > slowArgs:
 			return append(out, fmt.Appendf(nil, "... (%d more arguments)", len(args)-i))
-		case i > 0 && e.secret:
+		case e.hides(args, i):
 			out = append(out, redacted)
 		case len(a) > slowArgBytes:
 			out = append(out, fmt.Appendf(nil, "%s... (%d more bytes)", a[:slowArgBytes], len(a)-slowArgBytes))
@@ -85,6 +86,30 @@ func shownArgs(e *entry, args [][]byte) [][]byte {
 }
 
 var redacted = []byte("(redacted)")
+
+// hides says whether an argument of a command may be a password. Redis hides as
+// much, but for HELLO.
+func (e *entry) hides(args [][]byte, i int) bool {
+	switch {
+	case !e.secret || i == 0:
+		return false
+	case e.lower == "config|set":
+		return i >= 3 && i%2 == 1 && isSecretSetting(args[i-1])
+	case strings.Contains(e.lower, "|"):
+		return i > 1
+	}
+	return true
+}
+
+// isSecretSetting says whether this is one of the settings that Redis keeps
+// passwords in. None of them can be set here, but somebody may try.
+func isSecretSetting(name []byte) bool {
+	switch strings.ToLower(string(name)) {
+	case "requirepass", "masterauth", "masteruser", "tls-key-file-pass", "tls-client-key-file-pass":
+		return true
+	}
+	return false
+}
 
 // last gives the newest n entries, newest first.
 func (l *slowlog) last(n int) []slowEntry {

@@ -53,7 +53,7 @@ type Options struct {
 	// OverlayBudget is how many bytes of rows in memory the caller lets come
 	// together before it asks for a checkpoint. A checkpoint takes breaks, so
 	// that writes go on beside it: the fewer the nearer the rows written since
-	// come to half of the budget. 0: 64 MB.
+	// come to half of the budget, or of what is left of OverlayHard. 0: 64 MB.
 	OverlayBudget int64
 	// OverlayHard is with how many bytes of rows in memory the caller has writers
 	// wait until a checkpoint is done. 0: twice the budget.

@@ -42,11 +42,11 @@ func TestUnderPressureLargeRowsShareTransactions(t *testing.T) {
 	if quietWritten < rows {
 		t.Errorf("%d rows were written in %d transactions while nobody waited: the disk is kept busy for long", rows, quietWritten)
 	}
-	for name, run := range map[string]func() (int, int){
+	for name, press := range map[string]func() (int, int){
 		"half of the budget was written":   func() (int, int) { return run(t, rows+1, 4*rows) },
 		"half of what is left was written": func() (int, int) { return run(t, 5, rows+8) },
 	} {
-		written, free := run()
+		written, free := press()
 		if written > rows/hasteFactor+2 {
 			t.Errorf("%s: %d rows took %d transactions", name, rows, written)
 		}

@@ -33,8 +33,7 @@ const (
 )
 
 // newRecent gives room for so many bytes of rows whose keys begin with one of
-// these bytes; the table takes an eighth more if
-// rows have a hundred bytes.
+// these bytes; the table takes an eighth more if rows have a hundred bytes.
 func newRecent(kinds string, budget int64) *recent {
 	x := &recent{seed: maphash.MakeSeed(), most: max(int(budget/recentPiece), 2)}
 	for _, k := range []byte(kinds) {

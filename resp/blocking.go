@@ -78,9 +78,7 @@ func (s *session) runBlocking(e *entry, args [][]byte) {
 	s.tried = 0
 	reply := s.block(e, args)
 	s.note(e, args, s.tried, reply)
-	if reply.Kind != kindNoReply {
-		s.emit(reply)
-	}
+	s.emitAlone(reply)
 }
 
 func (s *session) block(e *entry, args [][]byte) command.Reply {

@@ -226,6 +226,14 @@ func (s *session) holdInvalidations() {
 	}
 }
 
+// tellInvalidations is sendInvalidations in the midst of it, behind the replies
+// that were emitted: all whose values are known.
+func (s *session) tellInvalidations() {
+	if x := s.tracker.Load(); x != nil {
+		s.out = s.server.tracking.tellBefore(x, s.out)
+	}
+}
+
 func (s *session) sendInvalidations() {
 	if x := s.tracker.Load(); x != nil {
 		s.server.tracking.letGo(x)

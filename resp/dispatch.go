@@ -114,9 +114,15 @@ func (s *session) runLocal(e *entry, args [][]byte) {
 		reply = command.Fail(err)
 	}
 	s.note(e, args, time.Since(began), reply)
+	s.emitAlone(reply)
+}
+
+// emitAlone emits the reply to a command that was carried out by itself.
+func (s *session) emitAlone(reply command.Reply) {
 	if reply.Kind != kindNoReply {
 		s.emit(reply)
 	}
+	s.tellInvalidations()
 }
 
 // note counts a command that was carried out, and keeps it if it was slow. The

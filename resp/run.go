@@ -100,6 +100,7 @@ func (r *run) emit(items []item) {
 		items[i] = item{}
 	}
 	r.items = items[:0]
+	r.s.tellInvalidations()
 }
 
 // propose sends all writes in one call.

@@ -356,46 +356,79 @@ func (x *tracker) withoutOwn(msg invalidation) invalidation {
 	return rest
 }
 
+// tellBefore sends what is held, as far as the connection is told itself after
+// the replies in out. It is right when no reply is to follow whose value is known
+// already. So who has changed a key that it caches hears of that with the answer
+// and not a moment later, when it may have read its cache.
+func (t *tracking) tellBefore(x *tracker, out []byte) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	waiting := x.waiting
+	x.waiting, x.waits = nil, 0
+	for i := range waiting {
+		if to, frame := t.addressed(x, waiting[i]); to == x.session {
+			out = append(out, frame...)
+		} else {
+			t.push(to, frame)
+		}
+	}
+	return out
+}
+
 // send puts a message before the connection that is to hear it.
-func (t *tracking) send(x *tracker, msg invalidation) {
-	msg = x.withoutOwn(msg)
-	if !msg.everything && len(msg.keys) == 0 {
-		return
-	}
-	to := x.session
-	if x.mode.redirect != 0 {
-		if to = t.server.session(x.mode.redirect); to == nil || to.guard.ending.Load() {
-			x.broken = true
-			t.push(x.session, resp3, []command.Reply{command.BulkString("tracking-redir-broken"), command.Int(x.mode.redirect)})
-			return
-		}
-	}
-	keys := command.Null()
-	if !msg.everything {
-		keys = command.Array()
-		seen := map[string]bool{}
-		for _, key := range msg.keys {
-			if !seen[key] {
-				seen[key] = true
-				keys.Elems = append(keys.Elems, command.BulkString(key))
-			}
-		}
-	}
-	switch {
-	case to.proto.Load() == resp3:
-		t.push(to, resp3, []command.Reply{command.BulkString("invalidate"), keys})
-	case x.mode.redirect != 0 && to.subscriptions() > 0:
-		t.push(to, resp2, []command.Reply{command.BulkString("message"), command.BulkString(invalidateChannel), keys})
+func (t *tracking) send(x *tracker, msg invalidation) { t.push(t.addressed(x, msg)) }
+
+// push never waits: who does not read is dropped.
+func (t *tracking) push(to *session, frame []byte) {
+	if len(frame) > 0 {
+		_ = to.guard.out.push(frame, t.server.live.hardLimit(classPubsub))
 	}
 }
 
-// push sends a frame to a connection if it speaks the protocol.
-func (t *tracking) push(to *session, proto int, frame []command.Reply) {
-	if int(to.proto.Load()) != proto {
-		return
+// addressed gives the connection that is to hear a message, and what it is
+// sent: nothing if it changed the keys itself and does not want to hear of that,
+// or does not listen.
+func (t *tracking) addressed(x *tracker, msg invalidation) (to *session, frame []byte) {
+	to, msg = x.session, x.withoutOwn(msg)
+	if !msg.everything && len(msg.keys) == 0 {
+		return to, nil
 	}
-	// It never waits: who does not read is dropped.
-	_ = to.guard.out.push(appendPush(nil, frame, proto), t.server.live.hardLimit(classPubsub))
+	if x.mode.redirect != 0 {
+		if other := t.server.session(x.mode.redirect); other != nil && !other.guard.ending.Load() {
+			to = other
+		} else {
+			x.broken = true
+			return to, to.pushOf(resp3, command.BulkString("tracking-redir-broken"), command.Int(x.mode.redirect))
+		}
+	}
+	keys := msg.keyList()
+	if to.proto.Load() != resp3 && x.mode.redirect != 0 && to.subscriptions() > 0 {
+		return to, to.pushOf(resp2, command.BulkString("message"), command.BulkString(invalidateChannel), keys)
+	}
+	return to, to.pushOf(resp3, command.BulkString("invalidate"), keys)
+}
+
+// keyList is each key once, or null.
+func (m *invalidation) keyList() command.Reply {
+	if m.everything {
+		return command.Null()
+	}
+	list, seen := command.Array(), map[string]bool{}
+	for _, key := range m.keys {
+		if !seen[key] {
+			seen[key] = true
+			list.Elems = append(list.Elems, command.BulkString(key))
+		}
+	}
+	return list
+}
+
+// pushOf gives a frame for a connection that speaks the protocol.
+func (s *session) pushOf(proto int, frame ...command.Reply) []byte {
+	if int(s.proto.Load()) != proto {
+		return nil
+	}
+	return appendPush(nil, frame, proto)
 }
 
 // isBroken says whether the connection that was to be told has ended.

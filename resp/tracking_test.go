@@ -305,3 +305,64 @@ func TestReplyComesBeforeInvalidation(t *testing.T) {
 		t.Errorf("after the older value came %s", got)
 	}
 }
+
+// A client that changes what it keeps hears of it behind the answer and before
+// the next one, as with Redis.
+func TestAClientHearsOfItsOwnChangesWithTheAnswer(t *testing.T) {
+	here := startServer(t, Config{}, startNodes(t, 1)[0]).Addr()
+	pipelines := []string{
+		"GET x|SET x 2|PING",
+		"GET x|DEL x|PING",
+		"GET x|SET x 2|GET x|SET x 3|PING",
+		"GET x|FLUSHDB|PING",
+		"GET x|FLUSHALL|PING",
+		"GET x|MULTI|SET x 2|GET x|EXEC|PING",
+		"GET x|MULTI|GET x|EXEC|SET x 2|PING",
+		"GET x|GETSET x 2|PING",
+		"GET x|INCR x|GET x|PING",
+		"GET x|LPUSH x 2|PING",
+		"LRANGE list 0 -1|LPUSH list a|PING",
+		"LRANGE list 0 -1|RPUSH list a b|BLPOP list 1|PING",
+	}
+	for _, mode := range []string{"", "NOLOOP", "OPTOUT"} {
+		var told [2][]string
+		for i, addr := range []net.Addr{startRedis(t, ""), here} {
+			for _, pipeline := range pipelines {
+				c := dial(t, addr)
+				c.do("HELLO", "3")
+				c.want("+OK", "FLUSHALL")
+				c.want("+OK", "SET", "x", "1")
+				c.want("+OK", append([]string{"CLIENT", "TRACKING", "ON"}, strings.Fields(mode)...)...)
+				var all strings.Builder
+				for cmd := range strings.SplitSeq(pipeline, "|") {
+					all.WriteString(frame(strings.Fields(cmd)...))
+				}
+				c.write(all.String())
+				line := mode + " " + pipeline + ":"
+				for got := ""; got != "+PONG"; {
+					got = c.read()
+					line += " " + got
+				}
+				told[i] = append(told[i], line)
+				c.conn.Close()
+			}
+		}
+		for i := range told[0] {
+			if told[0][i] != told[1][i] {
+				t.Errorf("redis: %s\n here: %s", told[0][i], told[1][i])
+			}
+		}
+	}
+	// One that waits for the answer finds both there.
+	c := dial(t, here)
+	c.do("HELLO", "3")
+	c.want("+OK", "CLIENT", "TRACKING", "ON")
+	for i := range 50 {
+		c.do("GET", "x")
+		c.want("+OK", "SET", "x", strconv.Itoa(i))
+		if c.r.Buffered() == 0 {
+			t.Fatalf("write %d was answered, and what becomes of the kept value is told later", i)
+		}
+		c.read()
+	}
+}

@@ -78,6 +78,8 @@ func TestInfo(t *testing.T) {
 		t.Errorf("CONFIG RESETSTAT left %s", got)
 	}
 	c.want(":1", "WAIT", "1", "100")
+	c.want(":1", "WAIT", "-1", "0")
+	c.want("-ERR timeout is negative", "WAIT", "1", "-1")
 }
 
 // SLOWLOG keeps what was slow, and never a password.

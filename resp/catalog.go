@@ -35,6 +35,8 @@ type entry struct {
 
 	// keySpecs say where the keys are and what becomes of them.
 	keySpecs []keySpec
+	// tips are what programs that spread calls over several servers may know.
+	tips []string
 	// pop is how the command removes elements, if it waits for them.
 	pop *popForm
 
@@ -79,6 +81,7 @@ func newCatalog(table *command.Table) *catalog {
 	}
 	sort.Slice(c.sorted, func(i, j int) bool { return c.sorted[i].lower < c.sorted[j].lower })
 	c.placeKeys()
+	c.giveTips()
 	return c
 }
 

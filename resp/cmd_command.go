@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -86,7 +87,7 @@ func (e *entry) info() command.Reply {
 		simpleSet(e.flagNames()),
 		command.Int(int64(e.spec.First)), command.Int(int64(e.spec.Last)), command.Int(int64(e.spec.Step)),
 		simpleSet(prefixed("@", e.categories())),
-		command.Set(),
+		simpleSet(e.tips),
 		e.describeKeys(),
 		command.Set(subs...),
 	)
@@ -114,14 +115,20 @@ func (e *entry) flagNames() []string {
 	return names
 }
 
-// categories gives the categories without "@", each once.
+// categories gives the categories without "@", each once, in Redis' order; the
+// domain's own come last.
 func (e *entry) categories() []string {
 	all := slices.Clone(e.spec.Categories)
 	if e.spec.Is(command.Admin) {
 		all = append(all, "admin", "dangerous")
 	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	all = slices.Compact(all)
+	order := strings.Fields("keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub " +
+		"admin fast slow blocking dangerous connection transaction scripting")
+	place := func(category string) uint { return uint(slices.Index(order, category)) } // of others: the last
+	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(place(a), place(b)) })
+	return all
 }
 
 // describeKeys says where the keys are as Redis 7 does.

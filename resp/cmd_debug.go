@@ -38,6 +38,8 @@ func (s *session) debug(args [][]byte) (command.Reply, error) {
 	case sub == "LOG" && len(args) == 3:
 		s.server.log.Warn("DEBUG LOG", "addr", s.addr, "message", string(cut(args[2], maxQuoted)))
 		return command.OK, nil
+	case sub == "POPULATE" && len(args) >= 3 && len(args) <= 5:
+		return s.debugPopulate(args[2:])
 	case sub == "RELOAD", sub == "LOADAOF":
 		return s.debugReload()
 	case sub == "DIGEST" && len(args) == 2:
@@ -63,6 +65,7 @@ func debugHelp() command.Reply {
 		"LOG <message>", "    Write to the node's log.",
 		"OBJECT <key>", "    Show how a value is kept.",
 		"PAUSE-CRON <0|1>", "    Accepted; there is no such thing here.",
+		"POPULATE <count> [<prefix>] [<size>]", "    Make strings <prefix>:0 (key:0), <prefix>:1 and so on, where there is no such key yet.",
 		"PROTOCOL <type>", "    Answer a value of a type of the protocol: string, integer, double, null, array, set, map, attrib, bignum, verbatim, true, false.",
 		"QUICKLIST-PACKED-THRESHOLD <size>", "    Accepted; there is no such thing here.",
 		"RELOAD [<option> ...]", "    Make all keys anew from what DUMP gives of them.",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
+	"github.com/parlorchat/parlor/storage/redis"
 )
 
 func memoryCommands() []local {
@@ -44,15 +45,17 @@ func memoryStats(s *session, _ [][]byte) (command.Reply, error) {
 		b("peak.allocated"), n(s.server.memory.peak(m.heap)), b("total.allocated"), n(m.heap),
 		b("startup.allocated"), n(s.server.memory.atStart), b("replication.backlog"), n(0),
 		b("clients.slaves"), n(0), b("clients.normal"), n(clients), b("cluster.links"), n(0), b("aof.buffer"), n(0),
+		b("lua.caches"), n(0), b("functions.caches"), n(0),
 	}
 	keys := int64(0)
 	err := s.server.store.View(func(tx *keyspace.Tx) error {
 		for db := range uint8(keyspace.Databases) {
 			tx.Select(db)
-			count, expires := tx.KeyCount()
+			count, expires := redis.Count(tx)
 			if keys += count; count > 0 {
 				out = append(out, b("db."+strconv.Itoa(int(db))), command.Map(
-					b("overhead.hashtable.main"), n(count*rowOverhead), b("overhead.hashtable.expires"), n(expires*rowOverhead)))
+					b("overhead.hashtable.main"), n(count*rowOverhead), b("overhead.hashtable.expires"), n(expires*rowOverhead),
+					b("overhead.hashtable.slot-to-keys"), n(0)))
 			}
 		}
 		return nil
@@ -61,12 +64,16 @@ func memoryStats(s *session, _ [][]byte) (command.Reply, error) {
 		return command.Reply{}, storeError(err, command.ErrUnconfirmed)
 	}
 	data := max(m.heap-s.server.memory.atStart-clients, 0)
+	ratio := func(of, to int64) command.Reply { return command.Double(float64(of) / float64(max(to, 1))) }
 	return command.Map(append(out,
 		b("overhead.total"), n(s.server.memory.atStart+clients), b("keys.count"), n(keys), b("keys.bytes-per-key"), n(data/max(keys, 1)),
 		b("dataset.bytes"), n(data), b("dataset.percentage"), command.Double(percent(data, m.heap)),
 		b("peak.percentage"), command.Double(percent(m.heap, s.server.memory.peak(m.heap))),
 		b("allocator.allocated"), n(m.heap), b("allocator.active"), n(m.inUse), b("allocator.resident"), n(m.fromSystem),
-		b("fragmentation"), command.Double(float64(m.fromSystem)/float64(max(m.heap, 1))), b("fragmentation.bytes"), n(m.fromSystem-m.heap),
+		b("allocator-fragmentation.ratio"), ratio(m.inUse, m.heap), b("allocator-fragmentation.bytes"), n(m.inUse-m.heap),
+		b("allocator-rss.ratio"), ratio(m.fromSystem, m.inUse), b("allocator-rss.bytes"), n(m.fromSystem-m.inUse),
+		b("rss-overhead.ratio"), ratio(m.fromSystem, m.fromSystem), b("rss-overhead.bytes"), n(0),
+		b("fragmentation"), ratio(m.fromSystem, m.heap), b("fragmentation.bytes"), n(m.fromSystem-m.heap),
 	)...), nil
 }
 

@@ -71,6 +71,9 @@ func (s *session) waitDurable(args [][]byte) (command.Reply, error) {
 	if local := string(args[1]); local != "0" && local != "1" {
 		return command.Reply{}, command.Errorf("ERR", "value is out of range, must be between 0 and 1")
 	}
+	if _, err := positiveArg(args[2]); err != nil {
+		return command.Reply{}, err
+	}
 	others, err := s.confirmed(args[2:])
 	if err != nil {
 		return command.Reply{}, err
@@ -79,19 +82,27 @@ func (s *session) waitDurable(args [][]byte) (command.Reply, error) {
 }
 
 // confirmed is on how many other nodes, at least, the connection's writes are;
-// args are a number and a timeout, neither of which is needed.
+// args are how many are wanted and a timeout, neither of which is needed.
 func (s *session) confirmed(args [][]byte) (command.Reply, error) {
-	for _, a := range args {
+	for i, a := range args {
 		n, err := strconv.ParseInt(string(a), 10, 64)
 		if err != nil {
 			return command.Reply{}, command.ErrNotInteger
 		}
-		if n < 0 {
+		if timeout := i == 1; timeout && n < 0 {
 			return command.Reply{}, command.Errorf("ERR", "timeout is negative")
 		}
 	}
 	st, _ := s.server.status()
 	return command.Int(int64(st.Members / 2)), nil
+}
+
+func positiveArg(arg []byte) (int64, error) {
+	n, err := strconv.ParseInt(string(arg), 10, 64)
+	if err != nil || n < 0 {
+		return 0, command.Errorf("ERR", "value is out of range, must be positive")
+	}
+	return n, nil
 }
 
 func slowlogCommands() []local {

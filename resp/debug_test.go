@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
 
 // DEBUG RELOAD makes every key anew from its payload, in all databases, and
@@ -103,5 +105,45 @@ func TestDebugProtocol(t *testing.T) {
 		if got := c.read(); got != want {
 			t.Errorf("an attribute goes on with %s, want %s", got, want)
 		}
+	}
+}
+
+// DEBUG POPULATE makes the keys that Redis makes, and leaves alone what is there
+// and what belongs to the domain.
+func TestDebugPopulate(t *testing.T) {
+	here := startServer(t, Config{Debug: true}, startNode(t)).Addr()
+	ours, theirs := redistest.Dial(t, here.Network(), here.String()), redistest.Start(t, "--enable-debug-command", "yes")
+	for line := range strings.SplitSeq(strings.TrimSpace(`
+FLUSHALL
+SET key:1 mine
+DEBUG POPULATE 2500
+DBSIZE
+GET key:0
+GET key:1
+GET key:2499
+DEBUG POPULATE 3 pre 10
+MGET pre:0 pre:1 pre:2 pre:3
+DEBUG POPULATE 1 cut 3
+GET cut:0
+DEBUG POPULATE 1 whole 0
+GET whole:0
+DEBUG POPULATE 0
+DEBUG POPULATE x
+DEBUG POPULATE -1
+DEBUG POPULATE 1 a -5
+DEBUG POPULATE 1 a 5 6
+DEBUG POPULATE
+DBSIZE
+`), "\n") {
+		args := strings.Fields(line)
+		if got, want := fmt.Sprint(ours.Do(args...)), fmt.Sprint(theirs.Do(args...)); got != want {
+			t.Errorf("%s answers %s, Redis %s", line, got, want)
+		}
+	}
+	if got := ours.Do("DEBUG", "POPULATE", "5", "visitor"); got.Err() == nil || !strings.HasPrefix(got.Err().Error(), "DENIED") {
+		t.Errorf("keys of the domain were made: %v", got)
+	}
+	if got := ours.Do("DEBUG", "POPULATE", "5", "large", "9000000000000000000"); got.Err() == nil {
+		t.Errorf("values of 9 EB were made: %v", got)
 	}
 }

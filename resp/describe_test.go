@@ -21,7 +21,7 @@ func TestCommandsAreDescribedAsInRedis(t *testing.T) {
 		if !ok || slices.Contains(describedOtherwise(), name) || slices.Contains(describedOtherwise(), containerOf(name)) {
 			continue
 		}
-		for i, what := range []string{"arity", "flags", "first key", "last key", "step", "categories", "key specifications"} {
+		for i, what := range []string{"arity", "flags", "first key", "last key", "step", "categories", "tips", "key specifications"} {
 			if containerOf(name) == "xgroup" {
 				redis[i] = strings.TrimPrefix(redis[i], "denyoom ") // groups are admitted on a full disk, whatever is done with them
 			}
@@ -47,7 +47,7 @@ func containerOf(name string) string {
 }
 
 // describeAll asks for the rows of COMMAND, those of subcommands too.
-func describeAll(t *testing.T, addr net.Addr) map[string][7]string {
+func describeAll(t *testing.T, addr net.Addr) map[string][8]string {
 	t.Helper()
 	rdb := goredis.NewClient(&goredis.Options{Network: addr.Network(), Addr: addr.String(), Protocol: 2})
 	defer rdb.Close()
@@ -55,7 +55,7 @@ func describeAll(t *testing.T, addr net.Addr) map[string][7]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string][7]string{}
+	all := map[string][8]string{}
 	var visit func(rows []any)
 	visit = func(rows []any) {
 		for _, r := range rows {
@@ -65,8 +65,8 @@ func describeAll(t *testing.T, addr net.Addr) map[string][7]string {
 				return slices.Contains([]string{"noscript", "loading", "stale", "skip_monitor", "skip_slowlog", "no_async_loading", "may_replicate",
 					"no_mandatory_keys", "allow_busy", "sentinel", "no_multi", "pubsub", "touches_arbitrary_keys"}, f.(string))
 			})
-			all[row[0].(string)] = [7]string{fmt.Sprint(row[1]), sortedWords(flags), fmt.Sprint(row[3]), fmt.Sprint(row[4]), fmt.Sprint(row[5]),
-				sortedWords(row[6].([]any)), fmt.Sprint(withoutNotes(row[8].([]any)))}
+			all[row[0].(string)] = [8]string{fmt.Sprint(row[1]), sortedWords(flags), fmt.Sprint(row[3]), fmt.Sprint(row[4]), fmt.Sprint(row[5]),
+				fmt.Sprint(row[6]), sortedWords(row[7].([]any)), fmt.Sprint(withoutNotes(row[8].([]any)))}
 			visit(row[9].([]any))
 		}
 	}

@@ -127,6 +127,34 @@ func TestServersTellOfThemselvesInTheShapeOfRedis(t *testing.T) {
 	}
 }
 
+// Libraries take MEMORY STATS apart by the names of its figures. What the group
+// keeps for itself is not among the keys that are counted.
+func TestMemoryStatsHasTheFiguresOfRedis(t *testing.T) {
+	theirs := redistest.Start(t)
+	addr := startServer(t, Config{}, startNode(t)).Addr()
+	ours := redistest.Dial(t, addr.Network(), addr.String())
+	names := func(r command.Reply) (names []string) {
+		for i := 0; i+1 < len(r.Elems); i += 2 {
+			name := r.Elems[i].Text()
+			if name == "keys.count" {
+				name += fmt.Sprint("=", r.Elems[i+1].Int)
+			}
+			for k := 0; k+1 < len(r.Elems[i+1].Elems); k += 2 {
+				name += " " + r.Elems[i+1].Elems[k].Text()
+			}
+			names = append(names, name)
+		}
+		return names
+	}
+	for _, line := range []string{"FLUSHALL", "SET a 1", "SELECT 3", "SET a 1 EX 1000"} {
+		ours.Do(strings.Fields(line)...)
+		theirs.Do(strings.Fields(line)...)
+		if got, want := names(ours.Do("MEMORY", "STATS")), names(theirs.Do("MEMORY", "STATS")); !slices.Equal(got, want) {
+			t.Errorf("after %s:\n here: %q\nredis: %q", line, got, want)
+		}
+	}
+}
+
 // shapeOf tells what kinds a reply is made of, and for errors which it is. How
 // many elements there are and in which order they are does not count.
 func shapeOf(r command.Reply) string {

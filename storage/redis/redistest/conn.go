@@ -45,10 +45,10 @@ func (c *Conn) Again() *Conn {
 	return again
 }
 
-// Start starts a real server for the test and connects to it: the one that
-// PARLOR_REDIS_SERVER names, or redis-server. The test is skipped if there is
-// none.
-func Start(t testing.TB) *Conn {
+// Start starts a real server for the test, with some arguments, and connects to
+// it: the one that PARLOR_REDIS_SERVER names, or redis-server. The test is
+// skipped if there is none.
+func Start(t testing.TB, args ...string) *Conn {
 	t.Helper()
 	name := "redis-server"
 	if s := os.Getenv("PARLOR_REDIS_SERVER"); s != "" {
@@ -64,6 +64,7 @@ func Start(t testing.TB) *Conn {
 	}
 	socket := filepath.Join(dir, "s")
 	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir, "--hz", "100")
+	cmd.Args = append(cmd.Args, args...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -139,9 +139,11 @@ func (n *Node) raftConfig() *raft.Config {
 
 // openState makes the state machine and brings log and table in line.
 func (m *machine) openState(n *Node) error {
+	opened := time.Now()
 	m.fsm = raftfsm.New(raftfsm.Config{
 		DB: m.db, Table: n.opt.Table, Node: n.id.origin(),
 		Waiter: n.pending, Observer: n.observe, Effects: n.effects.tell, Fatal: n.opt.Fatal, Logger: n.log,
+		Stopwatch: func() time.Duration { return time.Since(opened) },
 	})
 	if err := n.checkOwnLevel(m.fsm.Level()); err != nil {
 		return err

@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -70,8 +71,9 @@ type run struct {
 	op    int    // number of the command that runs
 	name  []byte // and its name
 
-	recording bool   // what commands do is told
-	request   uint64 // number of the item's request, if it is this node's
+	lap       time.Duration // when the request of this node before this one was done; 0: there is none
+	recording bool          // what commands do is told
+	request   uint64        // number of the item's request, if it is this node's
 }
 
 // applyEntry carries an entry out as one batch.
@@ -133,6 +135,9 @@ func (x *run) item(it *Item) error {
 	x.request = 0
 	if mine {
 		x.request = it.Seq
+		x.start()
+	} else {
+		x.lap = 0
 	}
 	var replies []command.Reply
 	if x.watchesHold(it.Request.Watches) {
@@ -153,9 +158,26 @@ func (x *run) item(it *Item) error {
 		}
 	}
 	if mine {
-		f.done = append(f.done, outcome{it.Boot, it.Seq, command.Result{Replies: replies, Request: it.Seq}})
+		f.done = append(f.done, outcome{it.Boot, it.Seq, command.Result{Replies: replies, Request: it.Seq, Took: x.stop()}})
 	}
 	return nil
+}
+
+// start and stop measure a request; of two in a row the second begins when the
+// first is done, to look at the watch but once.
+func (x *run) start() {
+	if x.lap == 0 && x.fsm.cfg.Stopwatch != nil {
+		x.lap = x.fsm.cfg.Stopwatch()
+	}
+}
+
+func (x *run) stop() (took time.Duration) {
+	if x.fsm.cfg.Stopwatch == nil {
+		return 0
+	}
+	now := x.fsm.cfg.Stopwatch()
+	took, x.lap = now-x.lap, now
+	return took
 }
 
 func (x *run) watchesHold(watches []command.Watch) bool {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -45,6 +46,10 @@ type Config struct {
 	Waiter   Waiter   // may be nil
 	Observer Observer // may be nil
 	Effects  Effects  // may be nil; see Record
+	// Stopwatch tells a time that only grows, from any beginning. It is looked
+	// at around requests of this node, for Result.Took and nothing else: no
+	// command knows of it. nil: Took is 0.
+	Stopwatch func() time.Duration
 	// Fatal is called if the node must not go on: it would differ from the
 	// others. It may return in tests; the FSM then does nothing more. nil:
 	// log it and exit with code 1.

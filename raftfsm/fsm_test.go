@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -44,6 +45,30 @@ func TestAnswerComesAfterTheEffectIsVisible(t *testing.T) {
 	a.apply(entry(1, request(alice, 1, 1, cmd("SET", "k", "v"))))
 	if seen != "v" {
 		t.Errorf("at the time of the answer a reader saw %q", seen)
+	}
+}
+
+// What a result tells of the time is that of its own commands: what others
+// have the member do in between is in no request's time.
+func TestAResultTellsHowLongItsCommandsTook(t *testing.T) {
+	a := newMember(t, alice)
+	now := time.Hour
+	a.table = command.NewTable([]command.Spec{{Name: "LINGER", Arity: 2, Flags: command.Write,
+		Run: func(_ *command.Call, args [][]byte) (command.Reply, error) {
+			took, err := time.ParseDuration(string(args[1]))
+			now += took
+			return command.OK, err
+		}}})
+	a.fsm.cfg.Table, a.fsm.cfg.Stopwatch = a.table, func() time.Duration { return now }
+	a.apply(entry(1, request(bob, 1, 1, cmd("LINGER", "5s")),
+		request(alice, 1, 1, cmd("LINGER", "2ms")),
+		request(alice, 1, 2, cmd("LINGER", "3ms"), cmd("LINGER", "4ms")),
+		request(bob, 1, 2, cmd("LINGER", "5s")),
+		request(alice, 1, 3, cmd("LINGER", "1ms"))), entry(2, request(alice, 1, 4, cmd("LINGER", "6ms"))))
+	for seq, want := range []time.Duration{1: 2 * time.Millisecond, 2: 7 * time.Millisecond, 3: time.Millisecond, 4: 6 * time.Millisecond} {
+		if got := a.results[resultKey(1, uint64(seq))].Took; got != want {
+			t.Errorf("request %d took %v, want %v", seq, got, want)
+		}
 	}
 }
 

@@ -6,11 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
+	"github.com/parlorchat/parlor/storage/redis/redistest"
 )
 
 // An operator looks at the connections and ends one.
@@ -54,7 +57,7 @@ func TestInfo(t *testing.T) {
 	c.do("GET", "k", "too", "many")
 	info := c.do("INFO")
 	for _, want := range []string{"redis_version:7.0.15", "redis_mode:standalone", "server_name:parlor", "parlor_version:1.2.3", "arch_bits:64", "loading:0", "role:master",
-		"connected_clients:1", "used_memory:", "cluster_enabled:0", "db0:keys=2,expires=1,avg_ttl=0", "# Parlor", "raft_role:follower", "raft_leader:n2",
+		"connected_clients:1", "used_memory:", "cluster_enabled:0", "db0:keys=2,expires=1,avg_ttl=", "# Parlor", "raft_role:follower", "raft_leader:n2",
 		"raft_term:7", "raft_commit:100", "raft_applied:99", "state_hash:00ff", "members:3", "connected_slaves:2", "data_bytes:4096", fmt.Sprint("tcp_port:", srv.port()),
 		"keyspace_hits:", "keyspace_misses:", "expired_keys:", "used_cpu_sys:", "used_cpu_user:", "rdb_last_save_time:"} {
 		if !strings.Contains(info, want) {
@@ -82,11 +85,77 @@ func TestInfo(t *testing.T) {
 	c.want("-ERR timeout is negative", "WAIT", "1", "-1")
 }
 
+// Programs that watch servers read fields of INFO by name, under headings that
+// some look for: what Redis has is here, too.
+func TestInfoHasTheFieldsOfRedis(t *testing.T) {
+	absent := map[string]bool{ // how Redis is built and works inside
+		"Server gcc_version": true, "Server atomicvar_api": true, "Server monotonic_clock": true,
+		"Clients clients_in_timeout_table": true, "CPU used_cpu_sys_main_thread": true, "CPU used_cpu_user_main_thread": true,
+		"Stats total_reads_processed": true, "Stats total_writes_processed": true, // not counted
+	}
+	here := startServer(t, Config{Status: func() Status { return Status{NodeID: "n1", DiskBytes: 1} }}, newFakeStore())
+	fields := func(addr net.Addr) (names []string) {
+		c := redistest.Dial(t, addr.Network(), addr.String())
+		c.Do("SET", "k", "v", "PX", "100000")
+		c.Do("NONSENSE")
+		heading := ""
+		for line := range strings.SplitSeq(c.Do("INFO", "everything").Text(), "\r\n") {
+			if h, ok := strings.CutPrefix(line, "# "); ok {
+				heading = h
+				names = append(names, h)
+			} else if name, _, ok := strings.Cut(line, ":"); ok {
+				names = append(names, heading+" "+name)
+			}
+		}
+		return names
+	}
+	ours := fields(here.Addr())
+	for _, name := range fields(startRedis(t, "")) {
+		if !slices.Contains(ours, name) && !absent[name] {
+			t.Errorf("INFO has no %s", name)
+		}
+	}
+}
+
+// The mean time to live is that of keys that chance finds, or of the first to go
+// where few expire.
+func TestInfoTellsHowLongKeysHaveLeft(t *testing.T) {
+	c := dial(t, startServer(t, Config{}, newFakeStore()).Addr())
+	average := func() int {
+		_, after, _ := strings.Cut(c.do("INFO", "keyspace"), "avg_ttl=")
+		ms, err := strconv.Atoi(strings.TrimRight(after, `\rn"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ms
+	}
+	for i := range 200 {
+		c.want("+OK", "SET", fmt.Sprint("short", i), "v", "PX", "100000")
+		c.want("+OK", "SET", fmt.Sprint("long", i), "v", "PX", "300000")
+	}
+	if got := average(); got < 120_000 || got > 280_000 {
+		t.Errorf("of as many keys of 100 s and 300 s the average is %d ms", got)
+	}
+	c.want("+OK", "FLUSHALL")
+	c.want("+OK", "SET", "short", "v", "PX", "100000")
+	for i := range 30 {
+		args := []string{"MSET"}
+		for k := range 100 {
+			args = append(args, fmt.Sprint("key", i, k), "v")
+		}
+		c.want("+OK", args...)
+	}
+	if got := average(); got < 1 || got > 100_000 {
+		t.Errorf("of one key of 100 s among 3000 the average is %d ms", got)
+	}
+}
+
 // SLOWLOG keeps what was slow, and never a password.
 func TestSlowlogHidesSecrets(t *testing.T) {
 	srv := startServer(t, Config{SlowlogThreshold: time.Nanosecond, SlowlogLength: 5, Password: "pw"}, newFakeStore(domainSpecs()...))
 	c := dial(t, srv.Addr())
 	c.do("AUTH", "default", "pw")
+	c.do("HELLO", "3", "SETNAME", "AUTH", "AUTH", "default", "pw")
 	c.do("AGENT.CREATE", "alice", "a long password")
 	c.do("CONFIG", "SET", "timeout", "300", "requirepass", "a new password")
 	c.do("SET", "k", strings.Repeat("v", 200))
@@ -97,7 +166,7 @@ func TestSlowlogHidesSecrets(t *testing.T) {
 			t.Errorf("SLOWLOG shows %s", secret)
 		}
 	}
-	for _, want := range []string{`["AUTH" "(redacted)" "(redacted)"]`, `["AGENT.CREATE" "(redacted)" "(redacted)"]`, `["CONFIG" "SET" "timeout" "300" "requirepass" "(redacted)"]`, "... (72 more bytes)", "... (10 more arguments)"} {
+	for _, want := range []string{`["HELLO" "3" "SETNAME" "AUTH" "AUTH" "(redacted)" "(redacted)"]`, `["AGENT.CREATE" "(redacted)" "(redacted)"]`, `["CONFIG" "SET" "timeout" "300" "requirepass" "(redacted)"]`, "... (72 more bytes)", "... (10 more arguments)"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("SLOWLOG does not show %s: %s", want, log)
 		}

@@ -198,14 +198,13 @@ func (s *session) await(w *waiter, wait time.Duration, forever bool, try func() 
 
 // attempt runs the command once without waiting. Null: there is nothing yet.
 func (s *session) attempt(e *entry, args [][]byte) command.Reply {
-	began := time.Now()
-	defer func() { s.tried += time.Since(began) }()
 	items := []item{{entry: e, db: s.dbIndex(), args: args, tracked: s.tracks()}}
 	if e.spec.Is(command.Write) {
 		s.run.propose(items)
 	} else {
 		s.run.readHere(items)
 	}
+	s.tried += items[0].took
 	return items[0].reply
 }
 

@@ -22,9 +22,11 @@ func debugCommands() []local {
 
 const maxDebugSleep = time.Minute
 
+var errNoDebug = command.Errorf("ERR", "DEBUG command not allowed: a node that is started with --resp-debug allows it")
+
 func (s *session) debug(args [][]byte) (command.Reply, error) {
 	if !s.server.config.Debug {
-		return command.Reply{}, errNotAllowed("DEBUG")
+		return command.Reply{}, errNoDebug
 	}
 	switch sub := strings.ToUpper(string(args[1])); {
 	case sub == "HELP" && len(args) == 2:

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/parlorchat/parlor/metric/memory"
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
 	"github.com/parlorchat/parlor/storage/redis"
@@ -36,15 +37,11 @@ func memoryCommands() []local {
 // Go's heap holds, what clients use, what the keys of each database cost.
 func memoryStats(s *session, _ [][]byte) (command.Reply, error) {
 	b, n := command.BulkString, func(v int64) command.Reply { return command.Int(v) }
-	m := readMemory()
-	clients := int64(0)
-	for _, c := range s.server.clients() {
-		clients += c.memory()
-	}
+	m := s.server.memoryFigures()
 	out := []command.Reply{
-		b("peak.allocated"), n(s.server.memory.peak(m.heap)), b("total.allocated"), n(m.heap),
-		b("startup.allocated"), n(s.server.memory.atStart), b("replication.backlog"), n(0),
-		b("clients.slaves"), n(0), b("clients.normal"), n(clients), b("cluster.links"), n(0), b("aof.buffer"), n(0),
+		b("peak.allocated"), n(m.peak), b("total.allocated"), n(m.heap),
+		b("startup.allocated"), n(m.atStart), b("replication.backlog"), n(0),
+		b("clients.slaves"), n(0), b("clients.normal"), n(m.clients), b("cluster.links"), n(0), b("aof.buffer"), n(0),
 		b("lua.caches"), n(0), b("functions.caches"), n(0),
 	}
 	keys := int64(0)
@@ -63,16 +60,16 @@ func memoryStats(s *session, _ [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, storeError(err, command.ErrUnconfirmed)
 	}
-	data := max(m.heap-s.server.memory.atStart-clients, 0)
+	rss := int64(memory.Resident())
 	ratio := func(of, to int64) command.Reply { return command.Double(float64(of) / float64(max(to, 1))) }
 	return command.Map(append(out,
-		b("overhead.total"), n(s.server.memory.atStart+clients), b("keys.count"), n(keys), b("keys.bytes-per-key"), n(data/max(keys, 1)),
-		b("dataset.bytes"), n(data), b("dataset.percentage"), command.Double(percent(data, m.heap)),
-		b("peak.percentage"), command.Double(percent(m.heap, s.server.memory.peak(m.heap))),
+		b("overhead.total"), n(m.overhead()), b("keys.count"), n(keys), b("keys.bytes-per-key"), n(m.data/max(keys, 1)),
+		b("dataset.bytes"), n(m.data), b("dataset.percentage"), command.Double(m.dataShare()),
+		b("peak.percentage"), command.Double(percent(m.heap, m.peak)),
 		b("allocator.allocated"), n(m.heap), b("allocator.active"), n(m.inUse), b("allocator.resident"), n(m.fromSystem),
 		b("allocator-fragmentation.ratio"), ratio(m.inUse, m.heap), b("allocator-fragmentation.bytes"), n(m.inUse-m.heap),
 		b("allocator-rss.ratio"), ratio(m.fromSystem, m.inUse), b("allocator-rss.bytes"), n(m.fromSystem-m.inUse),
-		b("rss-overhead.ratio"), ratio(m.fromSystem, m.fromSystem), b("rss-overhead.bytes"), n(0),
+		b("rss-overhead.ratio"), ratio(rss, m.fromSystem), b("rss-overhead.bytes"), n(rss-m.fromSystem),
 		b("fragmentation"), ratio(m.fromSystem, m.heap), b("fragmentation.bytes"), n(m.fromSystem-m.heap),
 	)...), nil
 }

@@ -25,6 +25,7 @@ func refusedCommands() []local {
 		managed("SLAVEOF", "1.0.0", "Refused: replication is managed by the cluster.", 3),
 		alone(managed("SYNC", "1.0.0", "Refused: replication is managed by the cluster.", 1)),
 		alone(managed("PSYNC", "2.8.0", "Refused: replication is managed by the cluster.", -3)),
+		managed("REPLCONF", "3.0.0", "Refused: replication is managed by the cluster.", -1),
 		managed("FAILOVER", "6.2.0", "Refused: replication is managed by the cluster.", -1),
 		alone(refused("SAVE", "1.0.0", "Refused: what was acknowledged is on disk.", 1, errOnDisk("SAVE"))),
 		refused("BGSAVE", "1.0.0", "Refused: what was acknowledged is on disk.", -1, errOnDisk("BGSAVE")),

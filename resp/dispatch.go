@@ -109,11 +109,12 @@ func (s *session) reject(e *entry, err error) {
 // runLocal carries out a command of the connection or the server.
 func (s *session) runLocal(e *entry, args [][]byte) {
 	began := time.Now()
+	s.waited = 0
 	reply, err := e.local(s, args)
 	if err != nil {
 		reply = command.Fail(err)
 	}
-	s.note(e, args, time.Since(began), reply)
+	s.note(e, args, max(time.Since(began)-s.waited, 0), reply)
 	s.emitAlone(reply)
 }
 

@@ -30,6 +30,14 @@ type infoSection struct {
 	fields func(s *session, f *infoFields) error
 }
 
+// title is the section's heading. Some programs look for it.
+func (s *infoSection) title() string {
+	if s.name == "cpu" {
+		return "CPU"
+	}
+	return strings.ToUpper(s.name[:1]) + s.name[1:]
+}
+
 func infoSections() []infoSection {
 	return []infoSection{
 		{"server", false, infoServer},
@@ -59,6 +67,20 @@ type infoFields struct {
 
 func (f *infoFields) add(name string, value any) { fmt.Fprintf(&f.b, "%s:%v\r\n", name, value) }
 
+// amount adds a number of bytes, for programs and for people.
+func (f *infoFields) amount(name string, n int64) {
+	f.add(name, n)
+	f.add(name+"_human", humanBytes(uint64(n)))
+}
+
+// none adds figures of what there is in Redis and not here. Programs that watch
+// servers read them all the same.
+func (f *infoFields) none(value any, names string) {
+	for name := range strings.FieldsSeq(names) {
+		f.add(name, value)
+	}
+}
+
 func (s *session) info(args [][]byte) (command.Reply, error) {
 	wanted := map[string]bool{}
 	for _, a := range args[1:] {
@@ -74,7 +96,7 @@ func (s *session) info(args [][]byte) (command.Reply, error) {
 		if f.b.Len() > 0 {
 			f.b.WriteString("\r\n")
 		}
-		fmt.Fprintf(&f.b, "# %s\r\n", strings.ToUpper(sec.name[:1])+sec.name[1:])
+		fmt.Fprintf(&f.b, "# %s\r\n", sec.title())
 		if err := sec.fields(s, &f); err != nil {
 			return command.Reply{}, err
 		}
@@ -96,6 +118,7 @@ func infoServer(s *session, f *infoFields) error {
 	f.add("go_version", runtime.Version())
 	f.add("multiplexing_api", "goroutines")
 	f.add("process_id", os.Getpid())
+	f.add("process_supervised", "no")
 	if st, ok := f.status(); ok {
 		f.add("run_id", runID(st.NodeID))
 	}
@@ -104,7 +127,13 @@ func infoServer(s *session, f *infoFields) error {
 	f.add("uptime_in_seconds", int64(up.Seconds()))
 	f.add("uptime_in_days", int64(up.Hours()/24))
 	f.add("hz", 10)
+	f.add("configured_hz", 10)
+	f.add("lru_clock", time.Now().Unix()&(1<<24-1))
+	if path, err := os.Executable(); err == nil {
+		f.add("executable", path)
+	}
 	f.add("config_file", "")
+	f.add("io_threads_active", 0)
 	return nil
 }
 
@@ -123,37 +152,57 @@ func infoClients(s *session, f *infoFields) error {
 }
 
 func infoMemory(s *session, f *infoFields) error {
-	m := readMemory()
-	amount := func(name string, n int64) {
-		f.add(name, n)
-		f.add(name+"_human", humanBytes(uint64(n)))
+	m, rss := s.server.memoryFigures(), int64(memory.Resident())
+	ratio := func(name string, of, to int64) {
+		f.add(name+"_ratio", fmt.Sprintf("%.2f", float64(of)/float64(max(to, 1))))
+		f.add(name+"_bytes", of-to)
 	}
-	amount("used_memory", m.heap)
-	amount("used_memory_rss", int64(memory.Resident()))
-	amount("used_memory_peak", s.server.memory.peak(m.heap))
-	f.add("used_memory_startup", s.server.memory.atStart)
-	amount("total_system_memory", int64(memory.Total()))
+	f.amount("used_memory", m.heap)
+	f.amount("used_memory_rss", rss)
+	f.amount("used_memory_peak", m.peak)
+	f.add("used_memory_peak_perc", fmt.Sprintf("%.2f%%", percent(m.heap, m.peak)))
+	f.add("used_memory_overhead", m.overhead())
+	f.add("used_memory_startup", m.atStart)
+	f.add("used_memory_dataset", m.data)
+	f.add("used_memory_dataset_perc", fmt.Sprintf("%.2f%%", m.dataShare()))
+	f.add("allocator_allocated", m.heap)
+	f.add("allocator_active", m.inUse)
+	f.add("allocator_resident", m.fromSystem)
+	f.amount("total_system_memory", int64(memory.Total()))
+	for name := range strings.FieldsSeq("used_memory_lua used_memory_vm_total used_memory_scripts maxmemory") {
+		f.amount(name, 0)
+	}
+	f.none(0, "used_memory_vm_eval used_memory_vm_functions used_memory_scripts_eval used_memory_functions "+
+		"number_of_cached_scripts number_of_functions number_of_libraries")
+	f.add("maxmemory_policy", "noeviction")
+	ratio("allocator_frag", m.inUse, m.heap)
+	ratio("allocator_rss", m.fromSystem, m.inUse)
+	ratio("rss_overhead", rss, m.fromSystem)
+	ratio("mem_fragmentation", m.fromSystem, m.heap)
 	f.add("mem_clients_normal", s.server.clientBytes(classNormal))
 	f.add("mem_clients_pubsub", s.server.clientBytes(classPubsub))
-	f.add("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(m.fromSystem)/float64(max(m.heap, 1))))
+	f.none(0, "mem_not_counted_for_evict mem_replication_backlog mem_total_replication_buffers mem_clients_slaves "+
+		"mem_cluster_links mem_aof_buffer")
 	f.add("mem_allocator", "go")
-	f.add("maxmemory", 0)
-	f.add("maxmemory_human", "0B")
-	f.add("maxmemory_policy", "noeviction")
+	f.none(0, "active_defrag_running lazyfree_pending_objects lazyfreed_objects")
 	return nil
 }
 
+// infoPersistence has nothing of Redis' two ways to the disk: what was answered
+// is there, and checkpoints are told of by /metrics.
 func infoPersistence(_ *session, f *infoFields) error {
-	f.add("loading", 0)
-	f.add("async_loading", 0)
-	f.add("rdb_changes_since_last_save", 0)
-	f.add("rdb_bgsave_in_progress", 0)
+	f.none(0, "loading async_loading current_cow_peak current_cow_size current_cow_size_age current_fork_perc "+
+		"current_save_keys_processed current_save_keys_total rdb_changes_since_last_save rdb_bgsave_in_progress")
 	f.add("rdb_last_save_time", time.Now().Unix()) // as LASTSAVE
 	f.add("rdb_last_bgsave_status", "ok")
+	f.none(-1, "rdb_last_bgsave_time_sec rdb_current_bgsave_time_sec")
+	f.none(0, "rdb_saves rdb_last_cow_size rdb_last_load_keys_expired rdb_last_load_keys_loaded")
 	f.add("aof_enabled", 1)
-	f.add("aof_rewrite_in_progress", 0)
+	f.none(0, "aof_rewrite_in_progress aof_rewrite_scheduled")
+	f.none(-1, "aof_last_rewrite_time_sec aof_current_rewrite_time_sec")
 	f.add("aof_last_bgrewrite_status", "ok")
 	f.add("aof_last_write_status", "ok")
+	f.none(0, "aof_rewrites aof_rewrites_consecutive_failures aof_last_cow_size module_fork_in_progress module_fork_last_cow_size")
 	if st, ok := f.status(); ok && st.DiskBytes > 0 {
 		f.add("data_bytes", st.DiskBytes)
 	}
@@ -167,27 +216,35 @@ func infoStats(s *session, f *infoFields) error {
 	f.add("instantaneous_ops_per_sec", s.server.rates.commands.Load())
 	f.add("total_net_input_bytes", st.BytesIn.Load())
 	f.add("total_net_output_bytes", st.BytesOut.Load())
+	f.none(0, "total_net_repl_input_bytes total_net_repl_output_bytes")
 	f.add("instantaneous_input_kbps", fmt.Sprintf("%.2f", float64(s.server.rates.bytesIn.Load())/1024))
 	f.add("instantaneous_output_kbps", fmt.Sprintf("%.2f", float64(s.server.rates.bytesOut.Load())/1024))
+	f.none("0.00", "instantaneous_input_repl_kbps instantaneous_output_repl_kbps")
+	f.add("rejected_connections", st.Refused.Load())
+	f.none(0, "sync_full sync_partial_ok sync_partial_err")
 	status, _ := f.status()
 	f.add("expired_keys", status.Expired)
-	f.add("evicted_keys", 0)
+	f.none("0.00", "expired_stale_perc")
+	f.none(0, "expired_time_cap_reached_count expire_cycle_cpu_milliseconds evicted_keys")
 	f.add("evicted_clients", st.Evicted.Load())
+	f.none(0, "total_eviction_exceeded_time current_eviction_exceeded_time")
 	f.add("keyspace_hits", st.Hits.Load())
 	f.add("keyspace_misses", st.Misses.Load())
-	f.add("rejected_connections", st.Refused.Load())
-	f.add("total_error_replies", st.Failed.Load())
-	f.add("protocol_errors", st.ProtocolErrors.Load())
-	f.add("timed_out_connections", st.TimedOut.Load())
 	f.add("pubsub_channels", s.server.pubsub.size(byChannel))
 	f.add("pubsub_patterns", s.server.pubsub.size(byPattern))
 	f.add("pubsubshard_channels", s.server.pubsub.size(byShard))
-	f.add("migrate_cached_sockets", 0)
+	f.none(0, "latest_fork_usec total_forks migrate_cached_sockets slave_expires_tracked_keys active_defrag_hits active_defrag_misses "+
+		"active_defrag_key_hits active_defrag_key_misses total_active_defrag_time current_active_defrag_time")
 	s.server.tracking.settle(s.server.store.Visible())
 	_, keys, items, prefixes := s.server.tracking.figures()
 	f.add("tracking_total_keys", keys)
 	f.add("tracking_total_items", items)
 	f.add("tracking_total_prefixes", prefixes)
+	f.none(0, "unexpected_error_replies")
+	f.add("total_error_replies", st.Failed.Load())
+	f.add("protocol_errors", st.ProtocolErrors.Load())
+	f.add("timed_out_connections", st.TimedOut.Load())
+	f.none(0, "dump_payload_sanitizations io_threaded_reads_processed io_threaded_writes_processed reply_buffer_shrinks reply_buffer_expands")
 	f.add("client_output_buffer_limit_disconnections", st.Lagged.Load())
 	f.add("acl_access_denied_auth", st.AuthFailures.Load())
 	return nil
@@ -200,7 +257,10 @@ func infoReplication(_ *session, f *infoFields) error {
 	f.add("connected_slaves", max(st.Members-1, 0))
 	f.add("master_failover_state", "no-failover")
 	f.add("master_replid", runID(st.Epoch))
+	f.add("master_replid2", strings.Repeat("0", 40))
 	f.add("master_repl_offset", st.Applied)
+	f.add("second_repl_offset", -1)
+	f.none(0, "repl_backlog_active repl_backlog_size repl_backlog_first_byte_offset repl_backlog_histlen")
 	return nil
 }
 
@@ -299,7 +359,11 @@ func infoKeyspace(s *session, f *infoFields) error {
 		for db := range uint8(keyspace.Databases) {
 			tx.Select(db)
 			if keys, expires := redis.Count(tx); keys > 0 {
-				f.add(fmt.Sprintf("db%d", db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", keys, expires))
+				ttl := int64(0)
+				if expires > 0 {
+					ttl = redis.AverageTTL(tx, s.rng())
+				}
+				f.add(fmt.Sprintf("db%d", db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d", keys, expires, ttl))
 			}
 		}
 		return nil

@@ -16,8 +16,8 @@ import (
 const latencySamples = 160
 
 // latency keeps when commands took longer than latency-monitor-threshold: the
-// worst of each second, by event. The events are those of Redis, "command" and
-// "fast-command".
+// worst of each second, by event. The events are two of Redis, "command" and
+// "fast-command", and "commit": writes on their way to the disks of the group.
 type latency struct {
 	mu     sync.Mutex
 	events map[string]*latencyEvent
@@ -162,16 +162,35 @@ func (l *latency) doctor(threshold int64) string {
 		fmt.Fprintf(&b, "%s: %d slow seconds, %d ms on average, %d ms at worst, the last %s ago.\n",
 			name, len(e.samples), sum/int64(len(e.samples)), e.worst, time.Since(time.Unix(last.at, 0)).Round(time.Second))
 	}
-	b.WriteString("A write takes as long as the disks of most nodes need, a read as long as the leader needs to be sure of itself: " +
-		"SLOWLOG GET names the commands, parlor status and /metrics tell of the group.\n")
+	b.WriteString("Of command and fast-command SLOWLOG GET names the commands. A commit takes as long as the disks of most nodes need, with what else they have to do: " +
+		"parlor status and /metrics tell of the group.\n")
 	return b.String()
 }
 
-// histogram counts calls by how long they took: bucket i those below 2^i µs.
-type histogram [32]atomic.Int64
+// histogram counts calls by how long they took, in µs and rounded up: one bucket
+// each up to 16, then eight for each doubling.
+type histogram [16 + 27*8]atomic.Int64
+
+// bucketOf is for a time above 0.
+func bucketOf(micros uint64) int {
+	if micros <= 16 {
+		return int(micros) - 1
+	}
+	doubling := bits.Len64(micros-1) - 5
+	return min(16+8*doubling+int((micros-1)>>(doubling+1))-8, len(histogram{})-1)
+}
+
+// boundOf is the longest time in a bucket, in µs.
+func boundOf(bucket int) int64 {
+	if bucket < 16 {
+		return int64(bucket) + 1
+	}
+	doubling, step := (bucket-16)/8, int64((bucket-16)%8)
+	return (9 + step) << (doubling + 1)
+}
 
 func (h *histogram) note(took time.Duration) {
-	h[min(bits.Len64(uint64(max(took.Microseconds(), 1)-1)), len(h)-1)].Add(1)
+	h[bucketOf(uint64(max((took+time.Microsecond-1).Microseconds(), 1)))].Add(1)
 }
 
 func (h *histogram) reset() {
@@ -188,27 +207,30 @@ func (h *histogram) total() (n int64) {
 	return n
 }
 
-// cumulated gives the upper bounds in µs at which the count grows, and the
+// cumulated gives the powers of two in µs at which the count grows, and the
 // count up to there.
 func (h *histogram) cumulated() command.Reply {
 	var out []command.Reply
 	sum := int64(0)
-	for i := range h {
-		n := h[i].Load()
+	for i := 0; i < len(h); {
+		until, n := int64(1)<<bits.Len64(uint64(boundOf(i)-1)), int64(0)
+		for ; i < len(h) && boundOf(i) <= until; i++ {
+			n += h[i].Load()
+		}
 		if sum += n; n > 0 {
-			out = append(out, command.Int(1<<i), command.Int(sum))
+			out = append(out, command.Int(until), command.Int(sum))
 		}
 	}
 	return command.Map(out...)
 }
 
-// percentile gives the upper bound in µs of the bucket in which it falls.
+// percentile gives the longest time in µs of the bucket in which it falls.
 func (h *histogram) percentile(p float64) int64 {
 	want := int64(float64(h.total())*p/100 + 0.5)
 	sum := int64(0)
 	for i := range h {
 		if sum += h[i].Load(); sum >= max(want, 1) {
-			return 1 << i
+			return boundOf(i)
 		}
 	}
 	return 0
@@ -288,13 +310,21 @@ func (s *Server) noteTime(e *entry, took time.Duration) {
 	if s.live.latencyCounts.Load() {
 		e.calls.times.note(took)
 	}
-	from := s.live.latencyFrom.Load()
-	if from == 0 || took < time.Duration(min(from, int64(time.Hour/time.Millisecond)))*time.Millisecond {
-		return
-	}
 	event := "command"
 	if e.spec.Is(command.Fast) {
 		event = "fast-command"
+	}
+	s.noteSpike(event, took)
+}
+
+// noteCommit notes how long writes that were sent together took until this node
+// had carried them out. Where a disk or a line is slow, it is this that grows.
+func (s *Server) noteCommit(took time.Duration) { s.noteSpike("commit", took) }
+
+func (s *Server) noteSpike(event string, took time.Duration) {
+	from := s.live.latencyFrom.Load()
+	if from == 0 || took < time.Duration(min(from, int64(time.Hour/time.Millisecond)))*time.Millisecond {
+		return
 	}
 	s.latency.add(event, time.Now(), took)
 }

@@ -208,7 +208,7 @@ func (s *session) carriedOut(results []command.Result) {
 }
 
 func (s *session) goOn(results []command.Result) {
-	s.finish(func(items []item) { s.run.take(items, results, time.Since(s.run.began)) })
+	s.finish(func(items []item) { s.run.take(items, results) })
 }
 
 // caughtUp is called when the reads of startReads can be carried out.

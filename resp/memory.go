@@ -22,6 +22,30 @@ func readMemory() processMemory {
 	return m
 }
 
+// memoryFigures are what INFO and MEMORY STATS tell of memory, in bytes.
+type memoryFigures struct {
+	processMemory
+	peak    int64
+	atStart int64
+	clients int64 // of all connections
+	data    int64 // what is in use for neither of these two
+}
+
+func (s *Server) memoryFigures() memoryFigures {
+	m := memoryFigures{processMemory: readMemory()}
+	m.peak, m.atStart = s.memory.peak(m.heap), min(s.memory.atStart, m.heap)
+	for _, c := range s.clients() {
+		m.clients += c.memory()
+	}
+	m.data = max(m.heap-m.overhead(), 0)
+	return m
+}
+
+func (m *memoryFigures) overhead() int64 { return m.atStart + m.clients }
+
+// dataShare is how many percent of what has come since the start is data.
+func (m *memoryFigures) dataShare() float64 { return percent(m.data, m.heap-m.atStart) }
+
 func metricUint(name string) uint64 {
 	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)

@@ -23,7 +23,7 @@ type run struct {
 	// here, and whatever was committed before the batch arrived stands before
 	// that write in the log.
 	current bool
-	began   time.Time // when writes that nobody waits for were sent
+	began   time.Time // when the writes were sent
 
 	// What readShort and View tell each other, kept so that a read needs no
 	// memory for it.
@@ -109,8 +109,8 @@ func (r *run) propose(items []item) {
 	if len(reqs) == 0 {
 		return
 	}
-	began := time.Now()
-	r.take(items, r.s.server.store.Propose(r.s.server.requests.context(), reqs), time.Since(began))
+	r.began = time.Now()
+	r.take(items, r.s.server.store.Propose(r.s.server.requests.context(), reqs))
 }
 
 // requests gives what is to be proposed.
@@ -127,14 +127,15 @@ func requests(items []item) []command.Request {
 }
 
 // take gives the writes their replies.
-func (r *run) take(items []item, results []command.Result, took time.Duration) {
+func (r *run) take(items []item, results []command.Result) {
+	r.s.server.noteCommit(time.Since(r.began))
 	r.s.noteOwn(results)
 	next := 0
 	for i := range items {
 		if items[i].entry == nil {
 			continue
 		}
-		items[i].reply, items[i].took = onlyReply(results[next]), took
+		items[i].reply, items[i].took = onlyReply(results[next]), results[next].Took
 		if results[next].Err == nil {
 			r.current = true
 		}
@@ -192,6 +193,8 @@ func (s *session) catchUp() error {
 	if s.localReads {
 		return nil
 	}
+	began := time.Now()
+	defer func() { s.waited += time.Since(began) }()
 	return s.server.store.ReadIndex(s.server.requests.context())
 }
 

@@ -42,6 +42,7 @@ type session struct {
 	broken     bool   // the connection is lost or about to end
 	run        run
 	tried      time.Duration // that a command which waits has been carried out for
+	waited     time.Duration // of the local command under way: for the group
 	random     *rand.Rand
 	reads      command.Call // the read under way, kept for its memory
 

@@ -16,8 +16,8 @@ const (
 	slowArgBytes = 128
 )
 
-// slowlog keeps the last commands that took long. A write's time includes the
-// time until the group had it.
+// slowlog keeps the last commands that took long to carry out. How long a write
+// waited for the disks of the group is not in it: see Server.noteCommit.
 type slowlog struct {
 	live *settings
 
@@ -87,18 +87,38 @@ func shownArgs(e *entry, args [][]byte) [][]byte {
 
 var redacted = []byte("(redacted)")
 
-// hides says whether an argument of a command may be a password. Redis hides as
-// much, but for HELLO.
+// hides says whether an argument of a command may be a password.
 func (e *entry) hides(args [][]byte, i int) bool {
 	switch {
 	case !e.secret || i == 0:
 		return false
+	case e.lower == "hello":
+		return i > 1 && helloHides(args, i)
 	case e.lower == "config|set":
 		return i >= 3 && i%2 == 1 && isSecretSetting(args[i-1])
 	case strings.Contains(e.lower, "|"):
 		return i > 1
 	}
 	return true
+}
+
+// helloHides says whether an option of HELLO belongs to AUTH, or comes after one
+// that there is not and that may have been meant to be AUTH.
+func helloHides(args [][]byte, i int) bool {
+	for k := 2; k < len(args); {
+		switch {
+		case strings.EqualFold(string(args[k]), "AUTH"):
+			if i == k+1 || i == k+2 {
+				return true
+			}
+			k += 3
+		case strings.EqualFold(string(args[k]), "SETNAME"):
+			k += 2
+		default:
+			return i >= k
+		}
+	}
+	return false
 }
 
 // isSecretSetting says whether this is one of the settings that Redis keeps

@@ -49,13 +49,13 @@ type CommandStats struct {
 // callStats are the counters behind a CommandStats.
 type callStats struct {
 	calls, failures, rejected atomic.Int64
-	micros                    atomic.Int64
+	nanos                     atomic.Int64
 	times                     histogram
 }
 
 func (c *callStats) note(took time.Duration, failed bool) {
 	c.calls.Add(1)
-	c.micros.Add(took.Microseconds())
+	c.nanos.Add(int64(took))
 	if failed {
 		c.failures.Add(1)
 	}
@@ -65,7 +65,7 @@ func (c *callStats) reset() {
 	c.calls.Store(0)
 	c.failures.Store(0)
 	c.rejected.Store(0)
-	c.micros.Store(0)
+	c.nanos.Store(0)
 	c.times.reset()
 }
 
@@ -75,6 +75,6 @@ func (c *callStats) snapshot(name string) CommandStats {
 		Calls:    c.calls.Load(),
 		Failures: c.failures.Load(),
 		Rejected: c.rejected.Load(),
-		Time:     time.Duration(c.micros.Load()) * time.Microsecond,
+		Time:     time.Duration(c.nanos.Load()),
 	}
 }

@@ -262,6 +262,8 @@ func (s *session) execWrites(tx *transaction) error {
 	began := time.Now()
 	results := s.server.store.Propose(s.server.requests.context(), []command.Request{req})
 	took := time.Since(began)
+	s.server.noteCommit(took)
+	s.waited += took - results[0].Took
 	s.noteOwn(results)
 	res := results[0]
 	switch {
@@ -273,7 +275,7 @@ func (s *session) execWrites(tx *transaction) error {
 	s.run.current = true
 	s.rememberAt(tx.queue, res.Index) // what it wrote itself may have been told meanwhile
 	for i, it := range sent {
-		it.reply, it.took = res.Replies[i], took
+		it.reply, it.took = res.Replies[i], res.Took
 	}
 	return nil
 }

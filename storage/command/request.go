@@ -1,5 +1,7 @@
 package command
 
+import "time"
+
 // Args is one command: its name and its arguments.
 type Args = [][]byte
 
@@ -45,6 +47,9 @@ type Result struct {
 	// Request is the number of the request among those that this node took
 	// since it started, from 1.
 	Request uint64
+	// Took is how long the node that took the request was busy with carrying it
+	// out; its way to the disks of the group is not in it.
+	Took time.Duration
 	// Err is set if there is no outcome to report: see the Err… values.
 	Err error
 }

@@ -30,6 +30,22 @@ func (t *Tx) NextExpiry() (ms int64, ok bool) {
 	return ms, ok
 }
 
+// FirstExpiries calls fn with the times in ms of up to limit keys of the database
+// that expire next.
+func (t *Tx) FirstExpiries(limit int, fn func(ms int64)) {
+	for _, slot := range t.slots() {
+		prefix := t.roomPrefix(nil, rowExpiry, slot)
+		from := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], uint64(t.now)+1)
+		t.rows.Ascend(from, after(prefix), func(k, _ []byte) bool {
+			if limit--; limit < 0 {
+				return false
+			}
+			fn(int64(binary.BigEndian.Uint64(k[len(prefix):])))
+			return true
+		})
+	}
+}
+
 // due calls fn with the keys of a slot that an index of times has up to now,
 // until fn returns false.
 func (t *Tx) due(first byte, slot int, fn func(key, value []byte) bool) {

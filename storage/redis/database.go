@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bytes"
+	"math/rand/v2"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -83,6 +84,24 @@ func Count(tx *keyspace.Tx) (keys, expires int64) {
 		}
 	}
 	return keys, expires
+}
+
+// AverageTTL estimates how many ms the keys of the database that expire have
+// left, by some that chance finds, or the first to go if it finds none.
+func AverageTTL(tx *keyspace.Tx, r *rand.Rand) int64 {
+	sum, n := int64(0), int64(0)
+	add := func(at int64) { sum, n = sum+at-tx.Now(), n+1 }
+	for range 4 {
+		tx.Scan(r.Uint64()>>16, 32, func(key []byte, _ keyspace.Type) {
+			if at, ok := tx.ExpireAt(key); ok && Listed(key) {
+				add(at)
+			}
+		})
+	}
+	if n == 0 {
+		tx.FirstExpiries(32, add)
+	}
+	return sum / max(n, 1)
 }
 
 func swapdb(c *command.Call, args [][]byte) (command.Reply, error) {

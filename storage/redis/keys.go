@@ -395,6 +395,10 @@ func encoding(c *command.Call, key []byte, t keyspace.Type) string {
 		return "stream"
 	case t == keyspace.List:
 		return "quicklist"
+	case t == keyspace.Set && fewNumbers(c, key):
+		return "intset"
+	case t == keyspace.Set:
+		return "hashtable"
 	case c.Inlined(key) && c.HTimed(key):
 		return "listpackex"
 	case c.Inlined(key):
@@ -403,4 +407,18 @@ func encoding(c *command.Call, key []byte, t keyspace.Type) string {
 		return "skiplist"
 	}
 	return "hashtable"
+}
+
+// fewNumbers says whether a set is one that Redis, by default, keeps as a list of
+// numbers.
+func fewNumbers(c *command.Call, key []byte) bool {
+	if n, _ := c.SLen(key); n > 512 {
+		return false
+	}
+	only := true
+	_ = c.SEach(key, func(member []byte) bool {
+		_, only = parseInt(member)
+		return only
+	})
+	return only
 }

@@ -99,6 +99,28 @@ func TestSecretsStayHidden(t *testing.T) {
 	`)
 }
 
+// What Redis would keep a set as goes by its members.
+func TestEncodingsOfSets(t *testing.T) {
+	o := newOurs()
+	play(t, o, `
+		SADD s 1 -2 9223372036854775807 => 3
+		OBJECT ENCODING s => "intset"
+		SADD s 01 => 1
+		OBJECT ENCODING s => "hashtable"
+		SREM s 01 => 1
+		OBJECT ENCODING s => "intset"
+		SADD t a => 1
+		OBJECT ENCODING t => "hashtable"`)
+	for n, want := range map[int]string{512: "intset", 513: "hashtable"} {
+		key := fmt.Sprint("numbers", n)
+		var all strings.Builder
+		for i := range n {
+			fmt.Fprint(&all, " ", i)
+		}
+		play(t, o, fmt.Sprintf("SADD %s%s => %d\nOBJECT ENCODING %s => %q", key, all.String(), n, key, want))
+	}
+}
+
 // Numbers at the ends of their range give an error, never a panic or a giant
 // allocation: a panic would repeat on every node.
 func TestNumbersAtTheEdge(t *testing.T) {

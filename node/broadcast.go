@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -51,7 +52,8 @@ type incoming struct {
 
 // broadcasts holds who listens here, and what is on its way.
 type broadcasts struct {
-	stream uint64 // tells this start of the member from earlier ones
+	stream   uint64 // tells this start of the member from earlier ones
+	audience atomic.Pointer[audience]
 
 	mu       sync.Mutex
 	next     int
@@ -77,10 +79,7 @@ func (n *Node) Broadcast(topic string, payload []byte) {
 	if len(payload) > BroadcastLimit || n.ctx.Err() != nil {
 		return
 	}
-	for id := range n.addresses() {
-		if id == n.id.NodeID {
-			continue
-		}
+	for _, id := range n.listeners() {
 		switch start, lost := n.broadcasts.queue(id, note{topic, payload}); {
 		case lost:
 			n.log.Debug("a broadcast was lost: too many wait", "to", id, "topic", topic)
@@ -88,6 +87,33 @@ func (n *Node) Broadcast(topic string, payload []byte) {
 			go n.sendBroadcasts(id)
 		}
 	}
+}
+
+// audience is who broadcasts went to, after so many changes of the membership.
+type audience struct {
+	changes uint64
+	at      time.Time
+	ids     []string
+}
+
+// audienceAge is after how long the members are looked up again although no
+// change was seen: a snapshot may have brought one.
+const audienceAge = time.Second
+
+// listeners are the other members, as far as this one knows.
+func (n *Node) listeners() []string {
+	changes := n.solitude.changes.Load()
+	if a := n.broadcasts.audience.Load(); a != nil && a.changes == changes && time.Since(a.at) < audienceAge {
+		return a.ids
+	}
+	a := &audience{changes: changes, at: time.Now()}
+	for id := range n.addresses() {
+		if id != n.id.NodeID {
+			a.ids = append(a.ids, id)
+		}
+	}
+	n.broadcasts.audience.Store(a)
+	return a.ids
 }
 
 // queue puts a broadcast on the way to a member. start: nobody is sending to

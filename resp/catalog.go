@@ -22,6 +22,8 @@ type entry struct {
 	immediate bool
 	// subscribing commands may be sent while the connection only listens.
 	subscribing bool
+	// brief says whether a call waits for nothing and is soon done. Nil: no.
+	brief func(s *Server, args [][]byte) bool
 	// noMulti commands are refused inside MULTI.
 	noMulti bool
 	// refusal is why the command never runs.
@@ -53,6 +55,7 @@ type local struct {
 	secret    bool
 	// see entry
 	subscribing, noMulti bool
+	brief                func(s *Server, args [][]byte) bool
 }
 
 // catalog is all the commands that clients may name.
@@ -114,6 +117,7 @@ func newLocalEntry(l *local, container *entry) *entry {
 		secret:      l.secret,
 		subscribing: l.subscribing,
 		noMulti:     l.noMulti,
+		brief:       l.brief,
 	}
 	if container != nil {
 		e.lower = container.lower + "|" + e.lower

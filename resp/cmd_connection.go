@@ -20,6 +20,9 @@ var (
 	errDBIndex     = command.Errorf("ERR", "DB index is out of range")
 )
 
+// always is the brief of a command that never waits.
+func always(*Server, [][]byte) bool { return true }
+
 func connectionCommands() []local {
 	conn := func(name string, arity int, flags command.Flag, since, summary string, args ...command.Arg) command.Spec {
 		return command.Spec{Name: name, Arity: arity, Flags: flags | command.Fast, Group: "connection", Since: since,
@@ -42,11 +45,11 @@ func connectionCommands() []local {
 		{
 			spec: conn("PING", -1, 0, "1.0.0", "Answers, to show that the connection is alive.",
 				command.Arg{Name: "message", Type: "string", Optional: true}),
-			run: (*session).ping, subscribing: true,
+			run: (*session).ping, subscribing: true, brief: always,
 		},
 		{
 			spec: conn("ECHO", 2, 0, "1.0.0", "Answers its argument.", command.Arg{Name: "message", Type: "string"}),
-			run:  func(_ *session, args [][]byte) (command.Reply, error) { return command.Bulk(args[1]), nil },
+			run:  func(_ *session, args [][]byte) (command.Reply, error) { return command.Bulk(args[1]), nil }, brief: always,
 		},
 		{
 			spec: conn("QUIT", -1, command.NoAuth, "1.0.0", "Ends the connection."),
@@ -62,15 +65,15 @@ func connectionCommands() []local {
 		},
 		{
 			spec: conn("SELECT", 2, 0, "1.0.0", "Chooses one of the databases 0 to 15.", command.Arg{Name: "index", Type: "integer"}),
-			run:  (*session).selectDB,
+			run:  (*session).selectDB, brief: always,
 		},
 		{
 			spec: conn("READONLY", 1, 0, "3.0.0", "Lets reads of this connection be answered from this node's state at once, which may be behind the group's."),
-			run:  func(s *session, _ [][]byte) (command.Reply, error) { s.localReads = true; return command.OK, nil },
+			run:  func(s *session, _ [][]byte) (command.Reply, error) { s.localReads = true; return command.OK, nil }, brief: always,
 		},
 		{
 			spec: conn("READWRITE", 1, 0, "3.0.0", "Lets reads of this connection see all that was committed before them, the default."),
-			run:  func(s *session, _ [][]byte) (command.Reply, error) { s.localReads = false; return command.OK, nil },
+			run:  func(s *session, _ [][]byte) (command.Reply, error) { s.localReads = false; return command.OK, nil }, brief: always,
 		},
 	}
 }

@@ -14,6 +14,7 @@ func pubsubCommands() []local {
 		return command.Spec{Name: name, Arity: arity, Group: "pubsub", Since: since, Summary: summary, Args: args,
 			Categories: []string{"pubsub", "slow"}}
 	}
+	unhindered := func(s *Server, _ [][]byte) bool { return s.pubsub.free() }
 	publish := func(name, since, summary, channel string, kind audience) local {
 		l := local{
 			spec: spec(name, 3, since, summary, command.Arg{Name: channel, Type: "string"}, command.Arg{Name: "message", Type: "string"}),
@@ -23,6 +24,7 @@ func pubsubCommands() []local {
 				}
 				return command.Int(s.server.publish(kind, args[1], args[2])), nil
 			},
+			brief: func(s *Server, args [][]byte) bool { return s.pubsub.few(kind, args[1]) },
 		}
 		l.spec.Flags, l.spec.Categories = command.Fast, []string{"pubsub", "fast"}
 		return l
@@ -33,7 +35,7 @@ func pubsubCommands() []local {
 			run: func(s *session, args [][]byte) (command.Reply, error) {
 				return noReply, s.listen(kind, strings.ToLower(name), args[1:])
 			},
-			subscribing: true, noMulti: true,
+			subscribing: true, noMulti: true, brief: unhindered,
 		}
 	}
 	unlisten := func(name, since, summary, argument string, kind audience) local {
@@ -43,7 +45,7 @@ func pubsubCommands() []local {
 				s.unlisten(kind, strings.ToLower(name), args[1:])
 				return noReply, nil
 			},
-			subscribing: true, noMulti: true,
+			subscribing: true, noMulti: true, brief: unhindered,
 		}
 	}
 	return []local{

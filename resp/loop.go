@@ -7,8 +7,9 @@ import (
 	"github.com/parlorchat/parlor/storage/command"
 )
 
-// What need not wait is served without the goroutine of the connection: short
-// reads by the event loop, when this node may answer at once, and otherwise reads
+// What need not wait is served without the goroutine of the connection: what
+// concerns only the connection, and short reads when this node may answer at once,
+// by the event loop, in the order in which connections send it; otherwise reads
 // and writes in two halves, of which the second is done by whoever knows that the
 // node has caught up, or the results. All else is handed to the goroutine, which
 // begins where the loop has left off.
@@ -53,6 +54,9 @@ const (
 	stepHand      // its goroutine is needed
 )
 
+// briefArgs is how many arguments a brief command has at most.
+const briefArgs = 64
+
 // step serves one batch, if there is one.
 func (s *session) step() (next step) {
 	defer func() {
@@ -73,6 +77,11 @@ func (s *session) step() (next step) {
 		return stepHand
 	}
 	switch s.way(g.batch) {
+	case wayBrief:
+		s.run.current = false
+		s.collect(g.take())
+		s.answer()
+		return stepMore
 	case wayRead:
 		if len(g.batch) > loopReads {
 			return stepHand
@@ -117,6 +126,7 @@ type way uint8
 
 const (
 	wayAny   way = iota // by the goroutine of the connection, which may wait
+	wayBrief            // what concerns only the connection
 	wayRead             // short reads
 	wayWrite            // writes, of which nothing need be known before they are done
 )
@@ -125,7 +135,7 @@ const (
 // all of one kind.
 func (s *session) way(batch [][][]byte) way {
 	srv := s.server
-	if !s.authenticated() || s.tx.open || s.replies != replyOn || s.onlyListens() || s.tracker.Load() != nil || srv.paused.on.Load() {
+	if !s.authenticated() || s.tx.open || s.replies != replyOn || s.tracker.Load() != nil || srv.paused.on.Load() {
 		return wayAny
 	}
 	all := wayAny
@@ -134,20 +144,25 @@ func (s *session) way(batch [][][]byte) way {
 		if e == nil {
 			return wayAny
 		}
-		w := e.way(args)
+		w := e.way(srv, args)
 		if w == wayAny || all != wayAny && w != all {
 			return wayAny
 		}
 		all = w
 	}
-	if all == wayWrite && srv.tracking.some.Load() {
+	switch {
+	case all == wayWrite && srv.tracking.some.Load():
+		return wayAny
+	case all != wayBrief && s.onlyListens():
 		return wayAny
 	}
 	return all
 }
 
-func (e *entry) way(args [][]byte) way {
+func (e *entry) way(s *Server, args [][]byte) way {
 	switch {
+	case e.brief != nil && len(args) <= briefArgs && e.spec.ArityOK(len(args)) && e.brief(s, args):
+		return wayBrief
 	case e.local != nil, e.subs != nil, e.refusal != nil, e.spec.Prepare != nil, e.blocks(args):
 		return wayAny
 	case e.spec.Is(command.Write):

@@ -5,6 +5,7 @@ package resp
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +63,62 @@ func (w *watchedStore) CatchUp(limit time.Duration, done func(error)) (giveUp fu
 	}
 	w.count(&w.caughtUp)
 	return w.fakeStore.CatchUp(limit, done)
+}
+
+// Whoever sends a message right after another one has asked for it, and before
+// that one was answered, is heard by it, as with Redis.
+func TestAMessageAfterASubscriptionIsHeard(t *testing.T) {
+	srv := startServer(t, Config{}, newFakeStore())
+	listener := dial(t, srv.Addr())
+	listener.want("+PONG", "PING")
+	for range loopsFor(runtime.GOMAXPROCS(0)) - 1 { // the next one is on the same loop
+		dial(t, srv.Addr()).want("+PONG", "PING")
+	}
+	speaker := dial(t, srv.Addr())
+	speaker.want("+PONG", "PING")
+	waitFor(t, "all to rest", func() bool {
+		return srv.count(func(s *session) bool { return !s.guard.socket.Resting() }) == 0
+	})
+	for i := range 300 {
+		channel := fmt.Sprint("channel", i)
+		listener.write(frame("SUBSCRIBE", channel))
+		speaker.want(":1", "PUBLISH", channel, "hello")
+		if got := listener.read(); !strings.Contains(got, `"subscribe"`) {
+			t.Fatalf("SUBSCRIBE was answered %s", got)
+		}
+		if got := listener.read(); got != `["message" "`+channel+`" "hello"]` {
+			t.Fatalf("after the subscription came %s", got)
+		}
+	}
+}
+
+// What is short when few are concerned, and is not when many are, is answered
+// alike.
+func TestMessagesToFewAndToMany(t *testing.T) {
+	srv := startServer(t, Config{}, newFakeStore())
+	speaker := dial(t, srv.Addr())
+	var hearers []*testClient
+	for i := range 2 * fewHearers {
+		c := dial(t, srv.Addr())
+		kind, name := "SUBSCRIBE", "news"
+		if i%2 == 1 {
+			kind, name = "PSUBSCRIBE", strings.Repeat("*", i)+"s"
+		}
+		c.do(kind, name)
+		hearers = append(hearers, c)
+		few := func() bool { return srv.pubsub.few(byChannel, []byte("news")) }
+		if len(hearers) <= fewHearers {
+			waitFor(t, "the subscription to be over", few)
+		} else if few() {
+			t.Errorf("%d hearers are few", len(hearers))
+		}
+		speaker.want(fmt.Sprint(":", len(hearers)), "PUBLISH", "news", "hello")
+		for _, h := range hearers {
+			if got := h.read(); !strings.HasSuffix(got, `"news" "hello"]`) {
+				t.Errorf("one of %d heard %s", len(hearers), got)
+			}
+		}
+	}
 }
 
 // What need not wait goes past the goroutine of the connection, all else does

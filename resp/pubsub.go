@@ -83,6 +83,40 @@ func newPubsub(live *settings, dropped *atomic.Int64) *pubsub {
 	return p
 }
 
+// fewHearers is how many are told of a message by the way.
+const fewHearers = 4
+
+// few says whether a message would go to few at most, and need not wait just
+// now.
+func (p *pubsub) few(kind audience, channel []byte) bool {
+	if !p.mu.TryRLock() {
+		return false
+	}
+	defer p.mu.RUnlock()
+	hearers, patterns := len(p.byName[kind][string(channel)]), 0
+	if kind == byChannel {
+		patterns = len(p.byName[byPattern])
+	}
+	if hearers > fewHearers || patterns > fewHearers {
+		return false
+	}
+	if patterns > 0 {
+		for _, who := range p.byName[byPattern] {
+			hearers += len(who)
+		}
+	}
+	return hearers <= fewHearers
+}
+
+// free says whether who subscribes need not wait just now.
+func (p *pubsub) free() bool {
+	if !p.mu.TryLock() {
+		return false
+	}
+	p.mu.Unlock()
+	return true
+}
+
 // subscribe adds names to those that c hears and confirms each. An error is
 // that of the connection.
 func (p *pubsub) subscribe(c *subscriber, kind audience, word string, names [][]byte) error {

@@ -45,7 +45,7 @@ type fakeNode struct {
 	watchMu  sync.Mutex
 	watchers map[int]func([]string)
 	nextID   int
-	heard    map[int]func([]byte)
+	heard    map[int]func([][]byte)
 }
 
 var (
@@ -59,7 +59,7 @@ func newFakeGroup(t *testing.T, members int) *fakeGroup {
 	t.Helper()
 	g := &fakeGroup{table: command.NewTable(core.Commands()), now: testEpoch.UnixMilli()}
 	for i := range members {
-		n := &fakeNode{group: g, id: string(rune('a' + i)), moved: make(chan struct{}), watchers: map[int]func([]string){}, heard: map[int]func([]byte){}}
+		n := &fakeNode{group: g, id: string(rune('a' + i)), moved: make(chan struct{}), watchers: map[int]func([]string){}, heard: map[int]func([][]byte){}}
 		g.members = append(g.members, n)
 	}
 	init := core.SystemInit{Epoch: "epoch-1", TokenKey: tokenKey, SetupSHA256: sha256Hex(setupToken)}
@@ -289,11 +289,11 @@ func (n *fakeNode) hear(payload []byte) {
 	n.watchMu.Lock()
 	defer n.watchMu.Unlock()
 	for _, fn := range n.heard {
-		fn(payload)
+		fn([][]byte{payload})
 	}
 }
 
-func (n *fakeNode) OnBroadcast(_ string, fn func(payload []byte)) (cancel func()) {
+func (n *fakeNode) OnBroadcast(_ string, fn func(payloads [][]byte)) (cancel func()) {
 	n.watchMu.Lock()
 	defer n.watchMu.Unlock()
 	id := n.nextID

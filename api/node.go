@@ -37,7 +37,7 @@ type Node interface {
 type Broadcaster interface {
 	// Broadcast hands a payload to all other members and returns at once.
 	Broadcast(topic string, payload []byte)
-	// OnBroadcast calls fn with payloads of other members. fn must not block
-	// and may keep payload.
-	OnBroadcast(topic string, fn func(payload []byte)) (cancel func())
+	// OnBroadcast calls fn with payloads of other members, those together that
+	// came at once. fn must not block and may keep them.
+	OnBroadcast(topic string, fn func(payloads [][]byte)) (cancel func())
 }

@@ -91,13 +91,15 @@ func (t *typing) send(site string, to addressee, frame typingFrame) {
 }
 
 // receive takes a broadcast of another node.
-func (t *typing) receive(payload []byte) {
-	var note typingNote
-	if err := json.Unmarshal(payload, &note); err != nil {
-		t.server.log.Warn("a broadcast of another node is not readable", "topic", typingTopic, "err", err)
-		return
+func (t *typing) receive(payloads [][]byte) {
+	for _, p := range payloads {
+		var note typingNote
+		if err := json.Unmarshal(p, &note); err != nil {
+			t.server.log.Warn("a broadcast of another node is not readable", "topic", typingTopic, "err", err)
+			continue
+		}
+		t.server.hub.whisper(note.Site, note.To, note.Frame)
 	}
-	t.server.hub.whisper(note.Site, note.To, note.Frame)
 }
 
 // preview keeps the end of a long text: that is where the visitor writes.

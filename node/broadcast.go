@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
@@ -57,7 +58,7 @@ type broadcasts struct {
 
 	mu       sync.Mutex
 	next     int
-	handlers map[string]map[int]func(payload []byte)
+	handlers map[string]map[int]func(payloads [][]byte)
 	to       map[string]*outgoing // by node id
 	from     map[string]*incoming
 	sent     uint64 // batches
@@ -66,7 +67,7 @@ type broadcasts struct {
 func newBroadcasts() *broadcasts {
 	return &broadcasts{
 		stream:   rand.Uint64(),
-		handlers: map[string]map[int]func([]byte){},
+		handlers: map[string]map[int]func([][]byte){},
 		to:       map[string]*outgoing{},
 		from:     map[string]*incoming{},
 	}
@@ -79,7 +80,7 @@ func (n *Node) Broadcast(topic string, payload []byte) {
 	if len(payload) > BroadcastLimit || n.ctx.Err() != nil {
 		return
 	}
-	for _, id := range n.listeners() {
+	for _, id := range n.others() {
 		switch start, lost := n.broadcasts.queue(id, note{topic, payload}); {
 		case lost:
 			n.log.Debug("a broadcast was lost: too many wait", "to", id, "topic", topic)
@@ -100,8 +101,8 @@ type audience struct {
 // change was seen: a snapshot may have brought one.
 const audienceAge = time.Second
 
-// listeners are the other members, as far as this one knows.
-func (n *Node) listeners() []string {
+// others are the other members, as far as this one knows.
+func (n *Node) others() []string {
 	changes := n.solitude.changes.Load()
 	if a := n.broadcasts.audience.Load(); a != nil && a.changes == changes && time.Since(a.at) < audienceAge {
 		return a.ids
@@ -208,16 +209,16 @@ func (b *broadcasts) discard(id string) (lost int) {
 	return lost
 }
 
-// OnBroadcast calls fn with the payloads of other members. fn must not block;
-// it may keep the payload.
-func (n *Node) OnBroadcast(topic string, fn func(payload []byte)) (cancel func()) {
+// OnBroadcast calls fn with the payloads of other members, those together that
+// came at once. fn must not block; it may keep them.
+func (n *Node) OnBroadcast(topic string, fn func(payloads [][]byte)) (cancel func()) {
 	b := n.broadcasts
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.next++
 	id := b.next
 	if b.handlers[topic] == nil {
-		b.handlers[topic] = map[int]func([]byte){}
+		b.handlers[topic] = map[int]func([][]byte){}
 	}
 	b.handlers[topic][id] = fn
 	return func() {
@@ -241,19 +242,26 @@ func (n *Node) answerBroadcast(_ context.Context, peer string, body []byte) (any
 		return struct{}{}, nil
 	}
 	in.stream, in.last = stream, number
-	for rest := body[16:]; len(rest) > 0; {
-		var topic, payload []byte
-		var ok bool
-		if topic, rest, ok = cutPart(rest); ok {
-			payload, rest, ok = cutPart(rest)
-		}
-		if !ok {
-			return nil, fail(CodeInvalid, "a broadcast is cut off")
-		}
+	var topic []byte
+	var payloads [][]byte
+	hear := func() {
 		for _, fn := range n.broadcasts.listeners(string(topic)) {
-			fn(payload)
+			fn(payloads)
 		}
 	}
+	for rest := body[16:]; len(rest) > 0; {
+		name, rest2, ok := cutPart(rest)
+		payload, rest2, ok2 := cutPart(rest2)
+		if !ok || !ok2 {
+			return nil, fail(CodeInvalid, "a broadcast is cut off")
+		}
+		if !bytes.Equal(name, topic) {
+			hear()
+			topic, payloads = name, nil
+		}
+		payloads, rest = append(payloads, payload), rest2
+	}
+	hear()
 	return struct{}{}, nil
 }
 
@@ -278,10 +286,10 @@ func (b *broadcasts) incoming(peer string) *incoming {
 	return in
 }
 
-func (b *broadcasts) listeners(topic string) []func([]byte) {
+func (b *broadcasts) listeners(topic string) []func([][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	fns := make([]func([]byte), 0, len(b.handlers[topic]))
+	fns := make([]func([][]byte), 0, len(b.handlers[topic]))
 	for _, fn := range b.handlers[topic] {
 		fns = append(fns, fn)
 	}

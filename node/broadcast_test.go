@@ -17,10 +17,12 @@ type heard struct {
 	said []string
 }
 
-func (h *heard) take(payload []byte) {
+func (h *heard) take(payloads [][]byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.said = append(h.said, string(payload))
+	for _, p := range payloads {
+		h.said = append(h.said, string(p))
+	}
 }
 
 func (h *heard) has(s string) bool {

@@ -23,7 +23,7 @@ type entry struct {
 	// subscribing commands may be sent while the connection only listens.
 	subscribing bool
 	// brief says whether a call waits for nothing and is soon done. Nil: no.
-	brief func(s *Server, args [][]byte) bool
+	brief func(s *session, args [][]byte) bool
 	// noMulti commands are refused inside MULTI.
 	noMulti bool
 	// refusal is why the command never runs.
@@ -55,7 +55,7 @@ type local struct {
 	secret    bool
 	// see entry
 	subscribing, noMulti bool
-	brief                func(s *Server, args [][]byte) bool
+	brief                func(s *session, args [][]byte) bool
 }
 
 // catalog is all the commands that clients may name.

@@ -21,7 +21,7 @@ var (
 )
 
 // always is the brief of a command that never waits.
-func always(*Server, [][]byte) bool { return true }
+func always(*session, [][]byte) bool { return true }
 
 func connectionCommands() []local {
 	conn := func(name string, arity int, flags command.Flag, since, summary string, args ...command.Arg) command.Spec {

@@ -14,7 +14,7 @@ func pubsubCommands() []local {
 		return command.Spec{Name: name, Arity: arity, Group: "pubsub", Since: since, Summary: summary, Args: args,
 			Categories: []string{"pubsub", "slow"}}
 	}
-	unhindered := func(s *Server, _ [][]byte) bool { return s.pubsub.free() }
+	unhindered := func(s *session, _ [][]byte) bool { return s.server.pubsub.free() }
 	publish := func(name, since, summary, channel string, kind audience) local {
 		l := local{
 			spec: spec(name, 3, since, summary, command.Arg{Name: channel, Type: "string"}, command.Arg{Name: "message", Type: "string"}),
@@ -22,9 +22,9 @@ func pubsubCommands() []local {
 				if len(args[1])+len(args[2]) > maxMessage {
 					return command.Reply{}, errLongMessage
 				}
-				return command.Int(s.server.publish(kind, args[1], args[2])), nil
+				return command.Int(s.server.publish(kind, args[1], args[2], &s.told)), nil
 			},
-			brief: func(s *Server, args [][]byte) bool { return s.pubsub.few(kind, args[1]) },
+			brief: func(s *session, args [][]byte) bool { return s.loop >= 0 && s.server.pubsub.few(kind, args[1]) },
 		}
 		l.spec.Flags, l.spec.Categories = command.Fast, []string{"pubsub", "fast"}
 		return l

@@ -30,6 +30,9 @@ func (s *session) dispatch(args [][]byte) {
 			s.server.monitors.show(s, e, args)
 		}
 	}
+	if len(s.told) > 0 && (err != nil || e.spec.Group != "pubsub" || s.server.paused.on.Load()) {
+		s.told.flush()
+	}
 	if err == nil {
 		s.awaitResume(e)
 	}

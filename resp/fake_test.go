@@ -24,7 +24,7 @@ type fakeStore struct {
 	index    uint64
 	requests uint64
 	watchers map[int]func([]string)
-	ears     []func([]byte)
+	ears     []func([][]byte)
 	follows  map[int]func(uint64, []command.Effect)
 	followed int
 	effects  []command.Effect // of the entry being applied
@@ -222,12 +222,12 @@ func (f *fakeStore) Visible() uint64 {
 func (f *fakeStore) Broadcast(_ string, payload []byte) {
 	for _, o := range f.others {
 		for _, fn := range o.ears {
-			fn(payload)
+			fn([][]byte{payload})
 		}
 	}
 }
 
-func (f *fakeStore) OnBroadcast(_ string, fn func([]byte)) (cancel func()) {
+func (f *fakeStore) OnBroadcast(_ string, fn func([][]byte)) (cancel func()) {
 	f.ears = append(f.ears, fn)
 	return func() {}
 }

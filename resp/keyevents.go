@@ -55,23 +55,25 @@ func (k *keyEvents) stopLocked() {
 // happened hears what an entry of the log did.
 func (k *keyEvents) happened(_ uint64, effects []command.Effect) {
 	classes := k.chosen()
+	var t hearers
+	defer t.flush()
 	for i := range effects {
 		for _, e := range redis.Events(&effects[i]) {
-			k.publish(classes, e)
+			k.publish(classes, e, &t)
 		}
 	}
 }
 
-func (k *keyEvents) publish(classes redis.EventClass, e redis.Event) {
+func (k *keyEvents) publish(classes redis.EventClass, e redis.Event, t *hearers) {
 	if classes&e.Class == 0 {
 		return
 	}
 	db := strconv.Itoa(int(e.DB))
 	if classes&redis.EventKeyspace != 0 {
-		k.server.pubsub.deliver(byChannel, []byte("__keyspace@"+db+"__:"+e.Key), []byte(e.Name))
+		k.server.pubsub.deliver(byChannel, []byte("__keyspace@"+db+"__:"+e.Key), []byte(e.Name), t)
 	}
 	if classes&redis.EventKeyevent != 0 {
-		k.server.pubsub.deliver(byChannel, []byte("__keyevent@"+db+"__:"+e.Name), []byte(e.Key))
+		k.server.pubsub.deliver(byChannel, []byte("__keyevent@"+db+"__:"+e.Name), []byte(e.Key), t)
 	}
 }
 
@@ -81,9 +83,11 @@ func (k *keyEvents) missed(tx *keyspace.Tx, it *item) {
 	if classes&redis.EventMiss == 0 {
 		return
 	}
+	var t hearers
+	defer t.flush()
 	for _, key := range it.entry.keys(it.args) {
 		if tx.Type(key) == keyspace.None {
-			k.publish(classes, redis.Event{Class: redis.EventMiss, Name: "keymiss", DB: tx.DB(), Key: string(key)})
+			k.publish(classes, redis.Event{Class: redis.EventMiss, Name: "keymiss", DB: tx.DB(), Key: string(key)}, &t)
 		}
 	}
 }

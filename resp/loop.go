@@ -24,9 +24,9 @@ const loopBatches = 8
 const loopReads = 4
 
 // ready serves the connection, which rested, when there is input. It must not
-// wait.
-func (s *session) ready() {
-	s.guard.hurried = true
+// wait. loop is that which calls; -1: none does.
+func (s *session) ready(loop int) {
+	s.guard.hurried, s.loop = true, loop
 	for range loopBatches {
 		switch s.step() {
 		case stepDone:
@@ -41,7 +41,7 @@ func (s *session) ready() {
 
 // handOver has the goroutine of the connection go on.
 func (s *session) handOver() {
-	s.guard.hurried = false
+	s.guard.hurried, s.loop = false, -1
 	s.guard.hand()
 }
 
@@ -144,7 +144,7 @@ func (s *session) way(batch [][][]byte) way {
 		if e == nil {
 			return wayAny
 		}
-		w := e.way(srv, args)
+		w := e.way(s, args)
 		if w == wayAny || all != wayAny && w != all {
 			return wayAny
 		}
@@ -159,7 +159,7 @@ func (s *session) way(batch [][][]byte) way {
 	return all
 }
 
-func (e *entry) way(s *Server, args [][]byte) way {
+func (e *entry) way(s *session, args [][]byte) way {
 	switch {
 	case e.brief != nil && len(args) <= briefArgs && e.spec.ArityOK(len(args)) && e.brief(s, args):
 		return wayBrief
@@ -240,8 +240,9 @@ func (s *session) caughtUp(err error) {
 
 // finish answers what has got its replies by last, and looks for more.
 func (s *session) finish(last func([]item)) {
+	s.loop = -1
 	if s.finished(last) {
-		s.ready()
+		s.ready(-1)
 	} else {
 		s.handOver()
 	}

@@ -35,6 +35,7 @@ type outbox struct {
 
 	mu      sync.Mutex
 	changed sync.Cond
+	held    []byte // waits for flush or the next push
 	queue   [][]byte
 	size    int   // bytes in queue and being written
 	closing bool  // write what is there, then end
@@ -59,22 +60,82 @@ func (o *outbox) push(b []byte, hard int) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err := o.admitLocked(len(b), hard); err != nil {
+		return err
+	}
+	if len(o.held) > 0 && len(b) < heldBytes {
+		o.held = append(o.held, b...)
+		putBuffer(b)
+		b = nil
+	}
+	o.flushLocked()
+	o.sendLocked(b)
+	return nil
+}
+
+// hold is push for whole frames that more may follow at once: they wait for
+// flush, which the caller is to call soon if first, or for the next push, and go
+// in one piece. It copies b.
+func (o *outbox) hold(b []byte, hard int) (first bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.admitLocked(len(b), hard); err != nil {
+		return false, err
+	}
+	if first = o.held == nil; first {
+		o.held = getBuffer()
+	}
+	if o.held = append(o.held, b...); len(o.held) >= heldBytes {
+		o.flushLocked()
+		first = false
+	}
+	return first, nil
+}
+
+// heldBytes is how much is held at most: each subscriber may have as much while a
+// pipeline of messages is carried out.
+const heldBytes = 8 << 10
+
+// flush sends what is held.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.flushLocked()
+	}
+}
+
+func (o *outbox) flushLocked() {
+	b := o.held
+	o.held = nil
+	o.sendLocked(b)
+}
+
+// admitLocked says why no more bytes may wait.
+func (o *outbox) admitLocked(n, hard int) error {
 	switch {
 	case o.err != nil:
 		return o.err
 	case o.closing:
 		return errConnClosed
-	case o.size+len(b) > hard:
+	case o.size+len(o.held)+n > hard:
 		o.failLocked(errOutputLimit)
 		_ = o.conn.Close()
 		return errOutputLimit
+	}
+	return nil
+}
+
+func (o *outbox) sendLocked(b []byte) {
+	if len(b) == 0 {
+		return
 	}
 	if o.direct != nil && o.size == 0 { // so nothing is being written either
 		n := o.direct.TryWrite(b)
 		o.written.Add(int64(n))
 		if n == len(b) {
 			putBuffer(b)
-			return nil
+			return
 		}
 		b = b[n:]
 	}
@@ -82,7 +143,6 @@ func (o *outbox) push(b []byte, hard int) error {
 	o.size += len(b)
 	o.all.add(len(b))
 	o.changed.Broadcast()
-	return nil
 }
 
 // awaitRoom waits until less than limit bytes wait for the client.
@@ -117,13 +177,14 @@ func (o *outbox) busy() bool {
 func (o *outbox) waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.size
+	return o.size + len(o.held)
 }
 
 // finish lets run end once the queue is empty.
 func (o *outbox) finish() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.flushLocked()
 	o.closing = true
 	o.changed.Broadcast()
 }
@@ -146,7 +207,7 @@ func (o *outbox) failLocked(err error) {
 		o.err = err
 	}
 	o.all.add(-o.size)
-	o.queue, o.size = nil, 0
+	o.held, o.queue, o.size = nil, nil, 0
 	o.changed.Broadcast()
 }
 

@@ -84,7 +84,7 @@ func newPubsub(live *settings, dropped *atomic.Int64) *pubsub {
 }
 
 // fewHearers is how many are told of a message by the way.
-const fewHearers = 4
+const fewHearers = 64
 
 // few says whether a message would go to few at most, and need not wait just
 // now.
@@ -206,8 +206,8 @@ func (c *subscriber) confirm(out []byte, kind audience, word string, name comman
 
 // deliver gives a message to those who hear it on this node, and tells how
 // many they are: one who hears it by a channel and by a pattern gets it twice.
-// It never waits.
-func (p *pubsub) deliver(kind audience, channel, message []byte) (receivers int64) {
+// It never waits. They have it when t is flushed.
+func (p *pubsub) deliver(kind audience, channel, message []byte, t *hearers) (receivers int64) {
 	word := "message"
 	if kind == byShard {
 		word = "smessage"
@@ -216,44 +216,41 @@ func (p *pubsub) deliver(kind audience, channel, message []byte) (receivers int6
 	defer p.mu.RUnlock()
 	text := []command.Reply{command.BulkString(word),
 		{Kind: command.KindBulk, Str: channel}, {Kind: command.KindBulk, Str: message}}
-	receivers = p.send(p.byName[kind][string(channel)], text)
+	receivers = p.send(p.byName[kind][string(channel)], text, t)
 	if kind != byChannel {
 		return receivers
 	}
 	for pattern, who := range p.byName[byPattern] {
 		if redis.Match(channel, []byte(pattern)) {
-			receivers += p.send(who, append([]command.Reply{command.BulkString("pmessage"), command.BulkString(pattern)}, text[1:]...))
+			receivers += p.send(who, append([]command.Reply{command.BulkString("pmessage"), command.BulkString(pattern)}, text[1:]...), t)
 		}
 	}
 	return receivers
 }
 
 // send encodes a message once a protocol version and queues it for each.
-func (p *pubsub) send(who map[*subscriber]struct{}, text []command.Reply) (receivers int64) {
+func (p *pubsub) send(who map[*subscriber]struct{}, text []command.Reply, t *hearers) (receivers int64) {
 	var frames [resp3 + 1][]byte
 	for c := range who {
 		proto := int(c.proto.Load())
 		if frames[proto] == nil {
 			frames[proto] = appendPush(nil, text, proto)
 		}
-		p.queue(c, frames[proto])
+		p.queue(c, frames[proto], t)
 		receivers++
 	}
 	return receivers
 }
 
 // queue puts a message before a subscriber, whom it drops if too much waits
-// already. Small frames are copied, because outboxes recycle them.
-func (p *pubsub) queue(c *subscriber, frame []byte) {
-	if cap(frame) <= pooledBuffer {
-		frame = append(getBuffer(), frame...)
-	}
+// already.
+func (p *pubsub) queue(c *subscriber, frame []byte, t *hearers) {
 	if p.overSoftLimit(c) {
 		c.out.drop(errOutputLimit)
 		p.dropped.Add(1)
 		return
 	}
-	if err := c.out.push(frame, p.live.hardLimit(classPubsub)); errors.Is(err, errOutputLimit) && c.overSince.Swap(alreadyDropped) != alreadyDropped {
+	if err := t.give(c.out, frame, p.live.hardLimit(classPubsub)); errors.Is(err, errOutputLimit) && c.overSince.Swap(alreadyDropped) != alreadyDropped {
 		p.dropped.Add(1)
 	}
 }

@@ -228,7 +228,59 @@ func TestMessagesAndSubscriptionsAreBounded(t *testing.T) {
 	c.want("-ERR channel is longer than 8192 bytes", "SUBSCRIBE", "ok", strings.Repeat("a", 8193))
 	c.want("[]", "PUBSUB", "CHANNELS")
 	for _, damaged := range []string{"", "\x00", "\x01", "\x07\x01c", "\x00\x05c", "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"} {
-		there.hear([]byte(damaged))
+		there.hear([][]byte{[]byte(damaged)})
 	}
 	sub.want(`["pong" ""]`, "PING")
+}
+
+// Messages that are published one right after another come in one piece, on
+// every node; one that is followed by something else does not wait for that.
+func TestMessagesOfAPipelineComeTogether(t *testing.T) {
+	nodes := startNodes(t, 2)
+	here, there := startServer(t, Config{}, nodes[0]), startServer(t, Config{}, nodes[1])
+	speaker := dial(t, here.Addr())
+	hearers := []*testClient{dial(t, here.Addr()), dial(t, here.Addr()), dial(t, there.Addr())}
+	hearers[1].do("HELLO", "3")
+	for i, h := range hearers {
+		h.do([]string{"SUBSCRIBE", "PSUBSCRIBE", "SUBSCRIBE"}[i], "news")
+	}
+	hear := func(h *testClient, want string) {
+		t.Helper()
+		if got := h.read(); !strings.HasSuffix(got, `"news" "`+want+`"]`) {
+			t.Fatalf("a subscriber heard %s, want %s", got, want)
+		}
+	}
+	var all strings.Builder
+	for i := range 20 {
+		all.WriteString(frame("PUBLISH", "news", fmt.Sprint("message ", i)))
+	}
+	speaker.write(all.String())
+	for i, h := range hearers {
+		for n := range 20 {
+			hear(h, fmt.Sprint("message ", n))
+			if together := i < 2; together && n < 19 && h.r.Buffered() == 0 {
+				t.Fatalf("message %d came alone", n)
+			}
+		}
+	}
+	for range 20 {
+		if got := speaker.read(); got != ":2" {
+			t.Fatalf("PUBLISH answered %s", got)
+		}
+	}
+	for _, then := range []string{
+		frame("BLPOP", "nothing", "0"),
+		frame("MULTI") + frame("PUBLISH", "news", "second") + frame("EXEC") + frame("BLPOP", "nothing", "0"),
+		frame("CLIENT", "PAUSE", "1000000", "ALL") + frame("PUBLISH", "news", "never"),
+	} {
+		c := dial(t, here.Addr())
+		c.write(frame("PUBLISH", "news", "first") + then)
+		for _, h := range hearers {
+			hear(h, "first")
+			if strings.Contains(then, "second") {
+				hear(h, "second")
+			}
+		}
+	}
+	speaker.want("+OK", "CLIENT", "UNPAUSE")
 }

@@ -44,6 +44,7 @@ type Server struct {
 	loopback bool // only this machine can reach the listener
 	listener net.Listener
 	loops    *eventloop.Group // nil: each connection has its goroutine only
+	turns    []hearers        // by loop: what is to be flushed when it has served all that came at once
 	unwatch  func()
 	unhear   func() // messages of other nodes
 
@@ -121,7 +122,9 @@ func (s *Server) CommandStats() []CommandStats { return s.catalog.stats() }
 // Serve serves clients until Close is called, then returns nil.
 func (s *Server) Serve() error {
 	s.conns.Add(1) // until nobody else can come in
-	loops, err := eventloop.New(loopsFor(runtime.GOMAXPROCS(0)))
+	n := loopsFor(runtime.GOMAXPROCS(0))
+	s.turns = make([]hearers, n)
+	loops, err := eventloop.New(n, func(loop int) { s.turns[loop].flush() })
 	switch {
 	case err == nil:
 		s.loops = loops

@@ -38,8 +38,10 @@ type session struct {
 	localReads bool                    // READONLY: reads need not see what other nodes committed
 	replies    replyMode
 	tx         transaction
-	out        []byte // replies not yet pushed
-	broken     bool   // the connection is lost or about to end
+	out        []byte  // replies not yet pushed
+	told       hearers // of what it has published just now
+	loop       int     // number of the event loop that serves it now; -1: none does
+	broken     bool    // the connection is lost or about to end
 	run        run
 	tried      time.Duration // that a command which waits has been carried out for
 	waited     time.Duration // of the local command under way: for the group
@@ -77,6 +79,7 @@ func newSession(server *Server, guard *guardConn, id int64) *session {
 		since:  time.Now(),
 		addr:   guard.RemoteAddr().String(),
 		laddr:  guard.LocalAddr().String(),
+		loop:   -1,
 	}
 	s.proto.Store(resp2)
 	s.queued.Store(-1)
@@ -115,10 +118,21 @@ func (s *session) collect(batch [][][]byte) {
 
 // answer is the second half of serve.
 func (s *session) answer() {
+	s.tell()
 	s.run.flush()
 	s.pushReplies()
 	s.sendInvalidations()
 	s.serving.Store(false)
+}
+
+// tell lets subscribers have what was published: at once, or together with what
+// others publish in the same turn of an event loop.
+func (s *session) tell() {
+	if s.loop < 0 {
+		s.told.flush()
+		return
+	}
+	s.told.pass(&s.server.turns[s.loop])
 }
 
 // emit adds the reply to one command.
@@ -156,6 +170,7 @@ func (s *session) end() {
 // fail ends the connection with an error, whatever was going on.
 func (s *session) fail(text string) {
 	s.serving.Store(false)
+	s.told.flush()
 	s.run.items = nil
 	s.out = appendLine(s.out, '-', []byte(text))
 	s.pushReplies()

@@ -48,9 +48,9 @@ type Store interface {
 	// returns at once. It may be lost, comes at most once, and after what was
 	// broadcast before.
 	Broadcast(topic string, payload []byte)
-	// OnBroadcast calls fn with the payloads of other nodes. fn must not
-	// block; it may keep the payload.
-	OnBroadcast(topic string, fn func(payload []byte)) (cancel func())
+	// OnBroadcast calls fn with the payloads of other nodes, those together
+	// that came at once. fn must not block; it may keep them.
+	OnBroadcast(topic string, fn func(payloads [][]byte)) (cancel func())
 	// Table gives the commands that Propose takes and that may be run in View
 	// and Walk.
 	Table() *command.Table

@@ -200,6 +200,7 @@ func (t *transaction) track(yes bool) {
 
 func (s *session) execLocal(it *item) command.Reply {
 	reply, err := it.entry.local(s, it.args)
+	s.told.flush()
 	if err != nil {
 		return command.Fail(err)
 	}

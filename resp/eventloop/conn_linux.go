@@ -18,7 +18,7 @@ type Conn struct {
 	generation    int32
 	loop          *loop
 	local, remote net.Addr
-	ready         func()
+	ready         func(loop int)
 
 	resting atomic.Bool // it has no owner
 	input   atomic.Bool // there may be something to read
@@ -36,9 +36,10 @@ type Conn struct {
 	writeBy deadline
 }
 
-// Serve says what is called when there is input while the connection rests. It
-// must be called before the first Rest.
-func (c *Conn) Serve(ready func()) { c.ready = ready }
+// Serve says what is called when there is input while the connection rests, with
+// the number of the loop that calls, or -1 if another goroutine does. It must be
+// called before the first Rest.
+func (c *Conn) Serve(ready func(loop int)) { c.ready = ready }
 
 // Rest gives the connection up. It says false, and the caller remains its
 // owner, if there may be input already, if it is closed, or if Wake was called.
@@ -64,7 +65,7 @@ func (c *Conn) Resting() bool { return c.resting.Load() }
 func (c *Conn) Wake() {
 	c.input.Store(true)
 	if c.resting.CompareAndSwap(true, false) {
-		go c.ready()
+		go c.ready(-1)
 	}
 }
 
@@ -86,7 +87,7 @@ func (c *Conn) tell(events uint32) {
 		c.mu.Unlock()
 	}
 	if in && c.resting.CompareAndSwap(true, false) {
-		c.ready()
+		c.ready(c.loop.number)
 	}
 }
 

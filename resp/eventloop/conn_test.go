@@ -8,7 +8,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +19,7 @@ import (
 
 func newGroup(t *testing.T) *Group {
 	t.Helper()
-	g, err := New(2)
+	g, err := New(2, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +145,7 @@ func talk(t *testing.T, g *Group, random *rand.Rand) {
 	c, client := connect(t, g)
 	defer client.Close()
 	e := &echo{Conn: c, buf: make([]byte, 1+random.IntN(3000)), err: make(chan error, 1)}
-	c.Serve(e.ready)
+	c.Serve(func(int) { e.ready() })
 	e.ready()
 	for range 20 {
 		message := make([]byte, 1+random.IntN(20_000))
@@ -197,7 +199,7 @@ func TestLastWords(t *testing.T) {
 				}
 			}
 		}
-		c.Serve(ready)
+		c.Serve(func(int) { ready() })
 		ready()
 		if _, err := client.Write([]byte("goodbye")); err != nil {
 			t.Fatal(err)
@@ -210,6 +212,30 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
+// A loop says when it has served all that came at once: after each of these.
+func TestALoopTellsTheEndOfATurn(t *testing.T) {
+	var served, turned atomic.Int64 // the last of the connections, and when it was the last
+	g, err := New(1, func(loop int) { turned.Store(served.Load() + int64(loop)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for n := int64(1); n <= 20; n++ {
+		c, client := connect(t, g)
+		defer c.Close()
+		c.Serve(func(loop int) { served.Store(n + int64(loop)) })
+		for !c.Rest() {
+			_, _ = c.TryRead(make([]byte, 1))
+		}
+		if _, err := client.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		for turned.Load() != n {
+			runtime.Gosched()
+		}
+	}
+}
+
 // A connection that rests has an owner again when it is closed or woken, and one
 // that is about to rest does not.
 func TestWhoeverRestsCanBeWoken(t *testing.T) {
@@ -218,12 +244,14 @@ func TestWhoeverRestsCanBeWoken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, _ := connect(t, g)
 			woken := make(chan bool)
-			c.Serve(func() { woken <- true })
+			c.Serve(func(loop int) { woken <- loop == -1 })
 			for !c.Rest() {
 				_, _ = c.TryRead(make([]byte, 1))
 			}
 			wake(c)
-			<-woken
+			if !<-woken {
+				t.Error("a loop is said to have woken it")
+			}
 			if c.Rest() {
 				t.Error("it rests although it was woken")
 			}

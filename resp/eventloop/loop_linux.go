@@ -16,11 +16,12 @@ type Group struct {
 	next  atomic.Uint32
 }
 
-// New starts n loops, which run until Close.
-func New(n int) (*Group, error) {
+// New starts n loops, which run until Close. Each calls turned, with its number
+// from 0, when it has served all that came at once.
+func New(n int, turned func(loop int)) (*Group, error) {
 	g := &Group{}
-	for range n {
-		l, err := newLoop()
+	for i := range n {
+		l, err := newLoop(i, turned)
 		if err != nil {
 			g.Close()
 			return nil, err
@@ -77,6 +78,9 @@ func duplicate(conn *net.TCPConn) (fd int, err error) {
 
 // loop is a goroutine that waits for what happens to its connections.
 type loop struct {
+	number int
+	turned func(loop int)
+
 	epoll int
 	bell  int // an eventfd that ends it
 	ended chan struct{}
@@ -90,7 +94,7 @@ type loop struct {
 // syscall.EPOLLET is negative.
 const everything = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | syscall.EPOLLET&0xffffffff
 
-func newLoop() (*loop, error) {
+func newLoop(number int, turned func(int)) (*loop, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -100,7 +104,7 @@ func newLoop() (*loop, error) {
 		syscall.Close(epoll)
 		return nil, os.NewSyscallError("eventfd2", errno)
 	}
-	l := &loop{epoll: epoll, bell: int(bell), ended: make(chan struct{}), conns: map[int32]*Conn{}}
+	l := &loop{number: number, turned: turned, epoll: epoll, bell: int(bell), ended: make(chan struct{}), conns: map[int32]*Conn{}}
 	if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, l.bell, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(l.bell)}); err != nil {
 		syscall.Close(epoll)
 		syscall.Close(l.bell)
@@ -163,6 +167,7 @@ func (l *loop) run() {
 				c.tell(events[i].Events)
 			}
 		}
+		l.turned(l.number)
 	}
 }
 

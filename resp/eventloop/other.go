@@ -11,7 +11,7 @@ import (
 type Group struct{}
 
 // New fails.
-func New(int) (*Group, error) { return nil, errors.ErrUnsupported }
+func New(int, func(int)) (*Group, error) { return nil, errors.ErrUnsupported }
 
 // Take fails.
 func (*Group) Take(*net.TCPConn) (*Conn, error) { return nil, errors.ErrUnsupported }
@@ -23,7 +23,7 @@ func (*Group) Close() {}
 type Conn struct{ net.Conn }
 
 // Serve, Rest, Resting, Pending, Wake, TryRead and TryWrite are never called.
-func (*Conn) Serve(func())                {}
+func (*Conn) Serve(func(int))             {}
 func (*Conn) Rest() bool                  { return false }
 func (*Conn) Resting() bool               { return false }
 func (*Conn) Pending() bool               { return false }

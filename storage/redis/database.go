@@ -92,14 +92,14 @@ func AverageTTL(tx *keyspace.Tx, r *rand.Rand) int64 {
 	sum, n := int64(0), int64(0)
 	add := func(at int64) { sum, n = sum+at-tx.Now(), n+1 }
 	for range 4 {
-		tx.Scan(r.Uint64()>>16, 32, func(key []byte, _ keyspace.Type) {
+		tx.Scan(r.Uint64()>>16, 8, func(key []byte, _ keyspace.Type) {
 			if at, ok := tx.ExpireAt(key); ok && Listed(key) {
 				add(at)
 			}
 		})
 	}
 	if n == 0 {
-		tx.FirstExpiries(32, add)
+		tx.FirstExpiries(16, add)
 	}
 	return sum / max(n, 1)
 }

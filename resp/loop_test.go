@@ -92,33 +92,44 @@ func TestAMessageAfterASubscriptionIsHeard(t *testing.T) {
 	}
 }
 
-// What is short when few are concerned, and is not when many are, is answered
-// alike.
+// However many hear a message and by whatever way it goes to them, all hear it,
+// and the answer is how many they are.
 func TestMessagesToFewAndToMany(t *testing.T) {
 	srv := startServer(t, Config{}, newFakeStore())
 	speaker := dial(t, srv.Addr())
 	var hearers []*testClient
-	for i := range 2 * fewHearers {
-		c := dial(t, srv.Addr())
-		kind, name := "SUBSCRIBE", "news"
-		if i%2 == 1 {
-			kind, name = "PSUBSCRIBE", strings.Repeat("*", i)+"s"
-		}
-		c.do(kind, name)
-		hearers = append(hearers, c)
-		few := func() bool { return srv.pubsub.few(byChannel, []byte("news")) }
-		if len(hearers) <= fewHearers {
-			waitFor(t, "the subscription to be over", few)
-		} else if few() {
-			t.Errorf("%d hearers are few", len(hearers))
-		}
-		speaker.want(fmt.Sprint(":", len(hearers)), "PUBLISH", "news", "hello")
-		for _, h := range hearers {
-			if got := h.read(); !strings.HasSuffix(got, `"news" "hello"]`) {
-				t.Errorf("one of %d heard %s", len(hearers), got)
+	publish := func(text string) {
+		t.Helper()
+		speaker.want(fmt.Sprint(":", len(hearers)), "PUBLISH", "news", text)
+		for i, h := range hearers {
+			if got := h.read(); !strings.HasSuffix(got, `"news" "`+text+`"]`) {
+				t.Fatalf("number %d of %d heard %s", i, len(hearers), got)
 			}
 		}
 	}
+	few := func() bool { return srv.pubsub.few(byChannel, []byte("news")) }
+	for _, n := range []int{1, 2, flushedByLoop, flushedByLoop + 1, 2 * flushedByLoop} {
+		for len(hearers) < n {
+			c := dial(t, srv.Addr())
+			if len(hearers)%5 == 4 {
+				c.do("PSUBSCRIBE", "new?")
+			} else {
+				c.do("SUBSCRIBE", "news")
+			}
+			hearers = append(hearers, c)
+		}
+		waitFor(t, "the subscription to be over", few)
+		publish(fmt.Sprint("to ", n))
+	}
+	other := []string{"PSUBSCRIBE"}
+	for i := range fewPatterns {
+		other = append(other, fmt.Sprint("other", i))
+	}
+	dial(t, srv.Addr()).do(other...)
+	if few() {
+		t.Error("a message is compared with many patterns by the way")
+	}
+	publish("beside many patterns")
 }
 
 // What need not wait goes past the goroutine of the connection, all else does

@@ -83,8 +83,12 @@ func newPubsub(live *settings, dropped *atomic.Int64) *pubsub {
 	return p
 }
 
-// fewHearers is how many are told of a message by the way.
-const fewHearers = 64
+// fewHearers is how many an event loop tells of a message by the way. They only
+// hold it: see hearers.
+const fewHearers = 4096
+
+// fewPatterns is with how many patterns it compares the channel.
+const fewPatterns = 64
 
 // few says whether a message would go to few at most, and need not wait just
 // now.
@@ -97,7 +101,7 @@ func (p *pubsub) few(kind audience, channel []byte) bool {
 	if kind == byChannel {
 		patterns = len(p.byName[byPattern])
 	}
-	if hearers > fewHearers || patterns > fewHearers {
+	if patterns >= fewPatterns {
 		return false
 	}
 	if patterns > 0 {

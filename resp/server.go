@@ -44,7 +44,8 @@ type Server struct {
 	loopback bool // only this machine can reach the listener
 	listener net.Listener
 	loops    *eventloop.Group // nil: each connection has its goroutine only
-	turns    []hearers        // by loop: what is to be flushed when it has served all that came at once
+	flusher  *flusher
+	turns    []hearers // by loop: what is to be flushed when it has served all that came at once
 	unwatch  func()
 	unhear   func() // messages of other nodes
 
@@ -90,7 +91,7 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 		loopback: listensOnLoopback(ln.Addr().String()),
 		sessions: map[int64]*session{},
 	}
-	s.slow, s.backlog = newSlowlog(s.live), newBacklog(&s.live.clientMemory)
+	s.slow, s.backlog, s.flusher = newSlowlog(s.live), newBacklog(&s.live.clientMemory), newFlusher()
 	s.memory.atStart = readMemory().heap
 	s.stop, s.drained = make(chan struct{}), make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -105,6 +106,7 @@ func NewOn(ln net.Listener, config Config, store Store, log *slog.Logger) *Serve
 	s.loadACL(nil)
 	s.conns.Go(s.followACL)
 	s.conns.Go(s.keepHouse)
+	s.conns.Go(func() { s.flusher.run(s.stop) })
 	s.unhear = store.OnBroadcast(broadcastTopic, s.hear)
 	return s
 }
@@ -124,7 +126,7 @@ func (s *Server) Serve() error {
 	s.conns.Add(1) // until nobody else can come in
 	n := loopsFor(runtime.GOMAXPROCS(0))
 	s.turns = make([]hearers, n)
-	loops, err := eventloop.New(n, func(loop int) { s.turns[loop].flush() })
+	loops, err := eventloop.New(n, s.turned)
 	switch {
 	case err == nil:
 		s.loops = loops

@@ -84,9 +84,10 @@ func (n *parlorNode) start(dir string) error {
 	})
 }
 
-// compareSingle prints a table of both servers. In each round one load after
-// the other runs on both, one right after the other.
-func compareSingle(binary string, loads []load, rounds, requests int) error {
+const redisPort = basePort + 70
+
+// besideRedis starts both servers and runs fn.
+func besideRedis(binary string, fn func() error) error {
 	binary, err := filepath.Abs(binary) // the servers run in folders of their own
 	if err != nil {
 		return err
@@ -111,6 +112,12 @@ func compareSingle(binary string, loads []load, rounds, requests int) error {
 			return fmt.Errorf("starting %s: %w", s.name, err)
 		}
 	}
+	return fn()
+}
+
+// compareSingle prints a table of both servers. In each round one load after
+// the other runs on both, one right after the other.
+func compareSingle(loads []load, rounds, requests int) error {
 	fmt.Printf("| command | clients | pipeline | parlor | p99 | longest | redis | p99 | longest | parlor is |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, l := range loads {
 		var ours, theirs []measured
@@ -118,7 +125,7 @@ func compareSingle(binary string, loads []load, rounds, requests int) error {
 			for _, side := range []struct {
 				port int
 				into *[]measured
-			}{{nodePort, &ours}, {basePort + 70, &theirs}} {
+			}{{nodePort, &ours}, {redisPort, &theirs}} {
 				m, err := l.run(side.port, requests)
 				if err != nil {
 					return fmt.Errorf("%s: %w", l.name, err)

@@ -274,7 +274,7 @@ var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return 
 func getBuffer() []byte { return (*bufferPool.Get().(*[]byte))[:0] }
 
 func putBuffer(b []byte) {
-	if cap(b) <= pooledBuffer {
+	if cap(b) > 0 && cap(b) <= pooledBuffer {
 		bufferPool.Put(&b)
 	}
 }

@@ -238,10 +238,13 @@ func (p *pubsub) send(who map[*subscriber]struct{}, text []command.Reply, t *hea
 	for c := range who {
 		proto := int(c.proto.Load())
 		if frames[proto] == nil {
-			frames[proto] = appendPush(nil, text, proto)
+			frames[proto] = appendPush(getBuffer(), text, proto)
 		}
 		p.queue(c, frames[proto], t)
 		receivers++
+	}
+	for _, f := range frames {
+		putBuffer(f) // what is large may be on its way still, and is left alone
 	}
 	return receivers
 }

@@ -89,6 +89,9 @@ func (b *Batch) Delete(key []byte) {
 }
 
 func (b *Batch) put(r row) {
+	if r.value != nil {
+		b.db.gaps.cut(r.key)
+	}
 	former, replaced := b.db.active.set(r)
 	b.undo = append(b.undo, undo{key: r.key, former: former, replaced: replaced})
 }
@@ -123,10 +126,13 @@ func (b *Batch) RollbackTo(m Mark) {
 			b.db.state.Rooms[b.rooms[last].slot] = b.rooms[last].former
 			b.rooms = b.rooms[:last]
 		case c.run:
+			b.db.gaps.forget(c.key[0])
 			o.dropRun(c.key)
 		case c.replaced:
+			b.db.gaps.cut(c.key)
 			o.set(row{c.key, c.former})
 		default:
+			b.db.gaps.cut(c.key)
 			o.forget(c.key)
 		}
 	}

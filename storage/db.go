@@ -84,6 +84,9 @@ type Options struct {
 	// leastRun is how many rows make a run; fewer are set one by one. So an
 	// overlay does not get many runs. Tests make small ones.
 	leastRun int
+	// leastGap is how many deleted rows next to each other are remembered as a
+	// gap. Tests make it small.
+	leastGap int
 	// light leaves it to the system when to write the data file to disk, and
 	// lets it grow a little at a time. Tests use it that make many tables and
 	// end no machine.
@@ -99,6 +102,7 @@ func (o Options) withDefaults() Options {
 	o.steps.rows = orDefault(o.steps.rows, stepRows)
 	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
 	o.leastRun = orDefault(o.leastRun, leastRun)
+	o.leastGap = orDefault(o.leastGap, leastGap)
 	o.OverlayBudget = orDefault(o.OverlayBudget, 64<<20)
 	o.OverlayHard = orDefault(o.OverlayHard, 2*o.OverlayBudget)
 	o.CompactRate = orDefault(o.CompactRate, 32<<20)
@@ -254,7 +258,7 @@ func (db *DB) open() error {
 
 // start makes the first view.
 func (db *DB) start(b *base, j *journal) {
-	db.view = view{active: newOverlay(), base: b, state: b.state}
+	db.view = view{active: newOverlay(), base: b, gaps: db.opt.newGaps(), state: b.state}
 	db.saved = saved{b.state, b.meta}
 	db.recent = db.opt.newRecent()
 	if j == nil {

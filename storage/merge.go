@@ -186,11 +186,15 @@ func (c *cursor) seek(from []byte) {
 		c.atRun()
 		return
 	}
-	if c.enter(c.low) && c.tree.Seek(row{key: from}) {
+	first := c.low
+	if len(from) > 0 {
+		first = max(first, int(from[0]))
+	}
+	if c.enter(first) && c.tree.Seek(row{key: from}) {
 		c.atTree()
 		return
 	}
-	c.firstFrom(c.low + 1)
+	c.firstFrom(first + 1)
 }
 
 // seekBefore stands at the last row below to.
@@ -211,6 +215,9 @@ func (c *cursor) seekBefore(to []byte) {
 		return
 	}
 	last := c.high
+	if len(to) > 0 {
+		last = min(last, int(to[0]))
+	}
 	if len(to) > 0 && c.enter(last) && c.tree.Seek(row{key: to}) {
 		if c.tree.Prev() {
 			c.atTree()

@@ -104,6 +104,9 @@ func (b *Batch) SetRun(rows []Row) {
 		}
 		return
 	}
+	for first := int(rows[0].Key[0]); first <= int(rows[len(rows)-1].Key[0]); first++ {
+		b.db.gaps.forget(byte(first))
+	}
 	b.db.active.addRun(newRun(rows))
 	b.undo = append(b.undo, undo{key: rows[0].Key, run: true})
 }

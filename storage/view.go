@@ -12,6 +12,7 @@ type view struct {
 	active *overlay
 	frozen *overlay // nil unless a checkpoint is being written
 	base   *base
+	gaps   *gaps // nil: none are known of this state
 	state  State
 }
 
@@ -39,32 +40,78 @@ func (v *view) get(key []byte) (value []byte, ok bool) {
 func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
 	m := newMerge(v, from, to)
 	defer m.release()
-	for ok := m.first(from); ok; ok = m.next() {
-		if to != nil && bytes.Compare(m.key, to) >= 0 {
+	var ok bool
+	enough := v.gaps.enough()
+	dead, since := 0, from // deleted rows, and where they begin:
+	var last []byte        // behind this row, if it is not nil
+	if gap, known := v.gaps.at(from); known {
+		dead, since, ok = enough, gap.from, m.first(gap.to)
+	} else {
+		ok = m.first(from)
+	}
+	found := func(to []byte) {
+		if dead < enough {
 			return
 		}
+		if last != nil {
+			since = append(bytes.Clone(last), 0)
+		}
+		v.gaps.add(since, to)
+	}
+	for ok && (to == nil || bytes.Compare(m.key, to) < 0) {
 		if m.value == nil {
+			if dead++; dead == 1 {
+				if gap, known := v.gaps.at(m.key); known {
+					dead, ok = enough, m.first(gap.to)
+					continue
+				}
+			}
+			ok = m.next()
 			continue
 		}
+		found(m.key)
 		if !m.emit(lasting, fn) {
 			return
 		}
+		dead, last = 0, m.key
+		ok = m.next()
 	}
+	found(to)
 }
 
 func (v *view) descend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
 	m := newMerge(v, from, to)
 	defer m.release()
-	for ok := m.last(to); ok; ok = m.prev() {
-		if bytes.Compare(m.key, from) < 0 {
-			return
-		}
+	var ok bool
+	enough := v.gaps.enough()
+	dead, until := 0, to // deleted rows, and what they end before
+	if gap, known := v.gaps.below(to); known {
+		dead, until, ok = enough, gap.to, m.last(gap.from)
+	} else {
+		ok = m.last(to)
+	}
+	for ok && bytes.Compare(m.key, from) >= 0 {
 		if m.value == nil {
+			if dead++; dead == 1 {
+				if gap, known := v.gaps.at(m.key); known {
+					dead, ok = enough, m.last(gap.from)
+					continue
+				}
+			}
+			ok = m.prev()
 			continue
+		}
+		if dead >= enough {
+			v.gaps.add(append(bytes.Clone(m.key), 0), until)
 		}
 		if !m.emit(lasting, fn) {
 			return
 		}
+		dead, until = 0, m.key
+		ok = m.prev()
+	}
+	if dead >= enough {
+		v.gaps.add(from, until)
 	}
 }
 
@@ -161,7 +208,7 @@ func (db *DB) shareCopy(s *Snapshot) bool {
 
 func (db *DB) fill(s *Snapshot) {
 	s.view = db.view
-	s.active = db.copied
+	s.active, s.gaps = db.copied, nil
 	s.base.retain()
 }
 

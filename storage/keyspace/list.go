@@ -169,12 +169,35 @@ func (t *Tx) lwalk(o *object, from, n int64, reverse bool, fn func(element []byt
 		return
 	}
 	start := o.firstRow + uint64(from)
+	if n <= fewElements {
+		t.lget(o, start, n, reverse, fn)
+		return
+	}
 	a, b := listRow(nil, o.id, start), listRow(nil, o.id, start+uint64(n))
 	visit := func(_, v []byte) bool { return fn(v) }
 	if reverse {
 		t.rows.Descend(a, b, visit)
 	} else {
 		t.ascend(a, b, visit)
+	}
+}
+
+// fewElements is how many rows of a list are looked up one by one. Who only
+// pushes and pops thus never asks for their order, which the table would have to
+// make after each push.
+const fewElements = 4
+
+// lget is lwalk for a few rows of a large list.
+func (t *Tx) lget(o *object, start uint64, n int64, reverse bool, fn func(element []byte) bool) {
+	for i := range uint64(n) {
+		if reverse {
+			i = uint64(n) - 1 - i
+		}
+		t.buf = listRow(t.buf[:0], o.id, start+i)
+		element, ok := t.rows.Get(t.buf)
+		if !ok || !fn(element) {
+			return
+		}
 	}
 }
 

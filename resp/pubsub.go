@@ -87,8 +87,9 @@ func newPubsub(live *settings, dropped *atomic.Int64) *pubsub {
 // hold it: see hearers.
 const fewHearers = 4096
 
-// fewPatterns is with how many patterns it compares the channel.
-const fewPatterns = 64
+// fewSteps is how much it compares the channel with patterns: bytes of one times
+// bytes of the others, which is what patterns made for that take.
+const fewSteps = 64 << 10
 
 // few says whether a message would go to few at most, and need not wait just
 // now.
@@ -97,16 +98,14 @@ func (p *pubsub) few(kind audience, channel []byte) bool {
 		return false
 	}
 	defer p.mu.RUnlock()
-	hearers, patterns := len(p.byName[kind][string(channel)]), 0
+	hearers := len(p.byName[kind][string(channel)])
 	if kind == byChannel {
-		patterns = len(p.byName[byPattern])
-	}
-	if patterns >= fewPatterns {
-		return false
-	}
-	if patterns > 0 {
-		for _, who := range p.byName[byPattern] {
+		steps := 0
+		for pattern, who := range p.byName[byPattern] {
 			hearers += len(who)
+			if steps += len(pattern) * len(channel); steps > fewSteps {
+				return false
+			}
 		}
 	}
 	return hearers <= fewHearers

@@ -250,16 +250,16 @@ func (n *Node) answerBroadcast(_ context.Context, peer string, body []byte) (any
 		}
 	}
 	for rest := body[16:]; len(rest) > 0; {
-		name, rest2, ok := cutPart(rest)
-		payload, rest2, ok2 := cutPart(rest2)
-		if !ok || !ok2 {
+		name, left, whole := cutPart(rest)
+		payload, left, wholeToo := cutPart(left)
+		if !whole || !wholeToo {
 			return nil, fail(CodeInvalid, "a broadcast is cut off")
 		}
 		if !bytes.Equal(name, topic) {
 			hear()
 			topic, payloads = name, nil
 		}
-		payloads, rest = append(payloads, payload), rest2
+		payloads, rest = append(payloads, payload), left
 	}
 	hear()
 	return struct{}{}, nil

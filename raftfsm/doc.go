@@ -5,8 +5,9 @@
 //
 // Applying is deterministic. Time and randomness come from the entry, nothing
 // else is asked: every member that applies the same log has the same rows and
-// the same state hash, in whatever batches the entries come. What cannot be
-// understood halts the process rather than being skipped: a member that skips
+// the same state hash, in whatever batches the entries come. A stopwatch tells
+// who waits for a request how long its commands took, and tells no command. What
+// cannot be understood halts the process rather than being skipped: a member that skips
 // an entry is no longer a replica.
 //
 // The package knows neither sockets nor members. DESIGN.md says how

@@ -10,6 +10,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// transferTries is how often the heir is asked to take over.
+const transferTries = 3
+
 // transfer hands the leadership over: to a member, or to whoever is best. It
 // returns when this member knows who leads next. It is done by the leader.
 func (n *Node) transfer(ctx context.Context, to string) error {
@@ -25,15 +28,18 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for tries := 1; ; {
 		err := n.await(n.raft.LeadershipTransferToServer(heir.ID, heir.Address))
 		switch {
 		case err == nil:
 			return n.waitSuccessor(ctx)
-		case !errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		case errors.Is(err, raft.ErrLeadershipTransferInProgress): // an earlier one has failed, and raft is about to notice
+		case tries < transferTries && n.raft.State() == raft.Leader:
+			tries++ // the heir is busy, or lacked more of the log than it got in the time that raft gives it
+		default:
 			return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())
 		}
-		select { // an earlier one has failed, and raft is about to notice
+		select {
 		case <-time.After(routeBackoff):
 		case <-ctx.Done():
 			return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())

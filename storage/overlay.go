@@ -54,7 +54,7 @@ func (o *overlay) next() *overlay {
 
 // copy gives an overlay that does not see later changes of o. It takes
 // constant time but makes the next writes to o copy the nodes they touch. It
-// must not run at the same time as any other use of o.
+// must not run at the same time as a write to o.
 func (o *overlay) copy() *overlay {
 	c := &overlay{runs: o.runs, rows: o.rows, bytes: o.bytes, log: o.log}
 	for i, s := range o.shelves {

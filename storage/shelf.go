@@ -62,8 +62,10 @@ func (s *shelf) next() *shelf {
 }
 
 // copy gives a shelf that does not see later writes to s, in constant time.
-// Nobody may use s meanwhile.
+// Nobody may write to s meanwhile; readers may fill its tree.
 func (s *shelf) copy() *shelf {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return &shelf{tree: s.tree.Copy(), recent: s.recent.copy(), first: s.first, rows: s.rows, asked: s.asked}
 }
 

@@ -154,8 +154,9 @@ func (n *Node) fits(a authorities) bool {
 }
 
 // writeAuthorities proposes the next revision and forgets the one before. If
-// another leader was faster, that is fine: its revision counts.
-func (n *Node) writeAuthorities(ctx context.Context, a authorities) error {
+// another leader was faster, that is fine: its revision counts. What is also to be
+// done is done in the same step.
+func (n *Node) writeAuthorities(ctx context.Context, a authorities, also ...command.Args) error {
 	body, err := json.Marshal(a)
 	if err != nil {
 		return fmt.Errorf("encoding the group's authorities: %w", err)
@@ -175,5 +176,5 @@ func (n *Node) writeAuthorities(ctx context.Context, a authorities) error {
 			return err
 		}
 	}
-	return n.write(ctx, append(cmds, command.New("DEL", firstCAKey))...)
+	return n.write(ctx, append(append(cmds, command.New("DEL", firstCAKey)), also...)...)
 }

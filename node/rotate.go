@@ -100,10 +100,11 @@ func (n *Node) rotationStep(ctx context.Context) error {
 	next.All = slices.DeleteFunc(slices.Clone(a.All), func(ca authorityDoc) bool { return fingerprint(ca.Cert) != a.Target })
 	next.Without = nil
 	n.log.Info("every member has a certificate by the new authority: the old one is trusted no more", "authority", short(a.Target))
-	if err := n.writeAuthorities(ctx, next); err != nil {
+	useless, err := n.uselessTokens(ctx, a.Target)
+	if err != nil {
 		return err
 	}
-	return n.dropTokens(ctx, a.Target)
+	return n.writeAuthorities(ctx, next, useless...)
 }
 
 // heldAuthorities is what this member trusts, as the beginning of a rotation.
@@ -145,23 +146,16 @@ func (a authorities) waitsFor(members []MemberCert) (waiting []MemberCert) {
 	return waiting
 }
 
-// dropTokens forgets the join tokens that pin an authority that is gone: they
-// would open nothing any more.
-func (n *Node) dropTokens(ctx context.Context, remaining string) error {
+// uselessTokens gives what forgets the join tokens that pin an authority that is
+// about to go: they will open nothing any more.
+func (n *Node) uselessTokens(ctx context.Context, remaining string) (forget []command.Args, err error) {
 	tokens, err := n.Tokens(ctx)
-	if err != nil {
-		return err
-	}
-	var cmds []command.Args
 	for _, t := range tokens {
 		if t.authority != remaining {
-			cmds = append(cmds, command.New("DEL", tokenKey+t.ID))
+			forget = append(forget, command.New("DEL", tokenKey+t.ID))
 		}
 	}
-	if len(cmds) == 0 {
-		return nil
-	}
-	return n.write(ctx, cmds...)
+	return forget, err
 }
 
 // RotateOptions say how the authority is to be replaced.

@@ -99,11 +99,11 @@ func (n *Node) rotationStep(ctx context.Context) error {
 	}
 	next.All = slices.DeleteFunc(slices.Clone(a.All), func(ca authorityDoc) bool { return fingerprint(ca.Cert) != a.Target })
 	next.Without = nil
-	n.log.Info("every member has a certificate by the new authority: the old one is trusted no more", "authority", short(a.Target))
 	useless, err := n.uselessTokens(ctx, a.Target)
 	if err != nil {
 		return err
 	}
+	n.log.Info("every member has a certificate by the new authority: the old one is trusted no more", "authority", short(a.Target))
 	return n.writeAuthorities(ctx, next, useless...)
 }
 

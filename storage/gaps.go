@@ -63,11 +63,8 @@ func (g *gaps) below(bound []byte) (found gap, ok bool) {
 	if g == nil || len(bound) == 0 {
 		return gap{}, false
 	}
-	first := bound[0]
-	if len(bound) == 1 && first > 0 {
-		first-- // the bound is the end of all keys that begin so
-	}
-	if g.some[first].Load() == 0 {
+	_, first := shelvesOf(nil, bound)
+	if first < 0 || g.some[first].Load() == 0 {
 		return gap{}, false
 	}
 	g.mu.Lock()
@@ -83,7 +80,10 @@ func (g *gaps) below(bound []byte) (found gap, ok bool) {
 // add notes that there are no rows from a key on and below another. It keeps
 // neither.
 func (g *gaps) add(from, to []byte) {
-	if len(from) == 0 || len(to) == 0 || !oneShelf(from, to) || bytes.Compare(from, to) >= 0 {
+	if len(from) == 0 || len(to) == 0 || bytes.Compare(from, to) >= 0 {
+		return
+	}
+	if low, high := shelvesOf(from, to); low != high {
 		return
 	}
 	first := from[0]
@@ -104,23 +104,18 @@ func (g *gaps) add(from, to []byte) {
 		if bytes.Compare(list[end-1].to, to) > 0 {
 			joined.to = list[end-1].to
 		}
-	} else if len(list) >= mostGaps {
-		list = slices.Delete(list, len(list)/2, len(list)/2+1) // any
-		begin, _ = slices.BinarySearchFunc(list, from, func(x gap, key []byte) int { return bytes.Compare(x.to, key) })
-		end = begin
 	}
-	joined = gap{bytes.Clone(joined.from), bytes.Clone(joined.to)}
-	g.set(first, slices.Replace(list, begin, end, joined))
-}
-
-// oneShelf says whether all keys of a range begin with the same byte.
-func oneShelf(from, to []byte) bool {
-	return to[0] == from[0] || len(to) == 1 && int(to[0]) == int(from[0])+1
+	list = slices.Replace(list, begin, end, gap{bytes.Clone(joined.from), bytes.Clone(joined.to)})
+	if len(list) > mostGaps {
+		other := (begin + mostGaps/2) % mostGaps // any but the new one
+		list = slices.Delete(list, other, other+1)
+	}
+	g.set(first, list)
 }
 
 // cut is called before a row comes to be.
 func (g *gaps) cut(key []byte) {
-	if g == nil || g.some[key[0]].Load() == 0 {
+	if g.some[key[0]].Load() == 0 {
 		return
 	}
 	g.mu.Lock()
@@ -142,7 +137,7 @@ func (g *gaps) cut(key []byte) {
 
 // forget is called before many rows come to be that begin with a byte.
 func (g *gaps) forget(first byte) {
-	if g == nil || g.some[first].Load() == 0 {
+	if g.some[first].Load() == 0 {
 		return
 	}
 	g.mu.Lock()

@@ -110,6 +110,25 @@ func TestAQueueRemembersWhereItBegins(t *testing.T) {
 	want(400, 599)
 }
 
+// A walk over rows of several kinds goes on in its order behind a gap of one.
+func TestAWalkGoesOnBehindAGap(t *testing.T) {
+	db := tempDB(t, Options{leastGap: 1})
+	set(db, 1, "a", "1", "c1", "1", "c2", "1", "c3", "1", "f", "1")
+	entry(db, func(b *Batch) { b.Delete([]byte("c1")); b.Delete([]byte("c2")) })
+	for range 2 { // the second time the gap is known
+		var up, down string
+		err := db.View(func(r Reader, _ State) error {
+			r.Ascend([]byte("b"), []byte("z"), func(k, _ []byte) bool { up += string(k) + " "; return true })
+			r.Ascend([]byte("c"), []byte("d"), func(k, _ []byte) bool { return true })
+			r.Descend(nil, []byte("z"), func(k, _ []byte) bool { down += string(k) + " "; return true })
+			return nil
+		})
+		if err != nil || up != "c3 f " || down != "f c3 a " {
+			t.Fatalf("up %q, down %q, %v", up, down, err)
+		}
+	}
+}
+
 // Gaps are bounded, however many there are.
 func TestGapsAreBounded(t *testing.T) {
 	db := tempDB(t, Options{leastGap: 1})

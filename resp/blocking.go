@@ -202,7 +202,7 @@ func (s *session) attempt(e *entry, args [][]byte) command.Reply {
 	if e.spec.Is(command.Write) {
 		s.run.propose(items)
 	} else {
-		s.run.readHere(items)
+		s.run.readHere(items, true)
 	}
 	s.tried += items[0].took
 	return items[0].reply

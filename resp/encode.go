@@ -46,18 +46,18 @@ func appendReply(b []byte, r command.Reply, proto int) []byte {
 	case command.KindBool:
 		return appendBool(b, r.Int != 0, proto)
 	case command.KindArray:
-		b = appendHeader(b, '*', int64(len(r.Elems)))
+		b = appendHeader(b, '*', r.Len())
 	case command.KindMap:
 		if proto == resp3 {
-			b = appendHeader(b, '%', int64(len(r.Elems)/2))
+			b = appendHeader(b, '%', r.Len()/2)
 		} else {
-			b = appendHeader(b, '*', int64(len(r.Elems)))
+			b = appendHeader(b, '*', r.Len())
 		}
 	case command.KindSet:
 		if proto == resp3 {
-			b = appendHeader(b, '~', int64(len(r.Elems)))
+			b = appendHeader(b, '~', r.Len())
 		} else {
-			b = appendHeader(b, '*', int64(len(r.Elems)))
+			b = appendHeader(b, '*', r.Len())
 		}
 	case command.KindPairs:
 		if proto == resp3 {
@@ -81,7 +81,7 @@ func appendReply(b []byte, r command.Reply, proto int) []byte {
 	for _, e := range r.Elems {
 		b = appendReply(b, e, proto)
 	}
-	return b
+	return append(b, r.Str...) // what Pack has collected
 }
 
 // appendTwos appends an array of arrays of two.

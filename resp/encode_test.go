@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"bytes"
 	"math"
 	"testing"
 
@@ -78,6 +79,42 @@ func TestKeysOfAllGenericCommandsAreFound(t *testing.T) {
 	} {
 		if got := c.do(args...); len(got) < 7 || got[:7] != "-DENIED" {
 			t.Errorf("%s answers %s", args, got)
+		}
+	}
+}
+
+// What is packed is written as the same elements one by one, and can be unpacked.
+func TestPacked(t *testing.T) {
+	b := func(s string) command.Reply { return command.BulkString(s) }
+	var flat, nested command.Pack
+	for _, s := range []string{"a", "", "two\r\nlines", "d"} {
+		flat.Bulk([]byte(s))
+	}
+	nested.Group(2)
+	nested.Bulk([]byte("id"))
+	nested.Group(0)
+	nested.Group(2)
+	nested.Bulk([]byte("id2"))
+	nested.Group(1)
+	nested.Bulk([]byte("f"))
+	elems := []command.Reply{b("a"), b(""), b("two\r\nlines"), b("d")}
+	var none command.Pack
+	for _, tc := range []struct{ packed, plain command.Reply }{
+		{flat.Array(), command.Array(elems...)},
+		{flat.Set(), command.Set(elems...)},
+		{flat.Map(), command.Map(elems...)},
+		{none.Map(), command.Map()},
+		{nested.Array(), command.Array(command.Array(b("id"), command.Array()), command.Array(b("id2"), command.Array(b("f"))))},
+		{command.Array(b("0"), flat.Array()), command.Array(b("0"), command.Array(elems...))},
+	} {
+		for _, proto := range []int{resp2, resp3} {
+			packed, plain := appendReply(nil, tc.packed, proto), appendReply(nil, tc.plain, proto)
+			if !bytes.Equal(packed, plain) {
+				t.Errorf("RESP%d: packed %q, plain %q", proto, packed, plain)
+			}
+			if unpacked := appendReply(nil, tc.packed.Unpacked(), proto); !bytes.Equal(unpacked, plain) {
+				t.Errorf("RESP%d: unpacked %q, plain %q", proto, unpacked, plain)
+			}
 		}
 	}
 }

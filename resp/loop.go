@@ -8,8 +8,8 @@ import (
 )
 
 // What need not wait is served without the goroutine of the connection: what
-// concerns only the connection, and short reads when this node may answer at once,
-// by the event loop, in the order in which connections send it; otherwise reads
+// concerns only the connection, and reads when this node may answer at once and
+// they turn out to be short, by the event loop, in the order in which connections send it; otherwise reads
 // and writes in two halves, of which the second is done by whoever knows that the
 // node has caught up, or the results. All else is handed to the goroutine, which
 // begins where the loop has left off.
@@ -91,6 +91,10 @@ func (s *session) step() (next step) {
 		if !s.run.current {
 			return s.startReads()
 		}
+		if !s.run.readHere(s.run.items, false) {
+			return s.leave()
+		}
+		s.run.emit(s.run.items)
 		s.answer()
 		return stepMore
 	case wayWrite:
@@ -127,7 +131,7 @@ type way uint8
 const (
 	wayAny   way = iota // by the goroutine of the connection, which may wait
 	wayBrief            // what concerns only the connection
-	wayRead             // short reads
+	wayRead             // reads
 	wayWrite            // writes, of which nothing need be known before they are done
 )
 
@@ -167,10 +171,8 @@ func (e *entry) way(s *session, args [][]byte) way {
 		return wayAny
 	case e.spec.Is(command.Write):
 		return wayWrite
-	case isFast(e):
-		return wayRead
 	}
-	return wayAny
+	return wayRead
 }
 
 // start sends the writes that were collected on their way.
@@ -201,6 +203,11 @@ func (s *session) begin(first func() (giveUp func())) step {
 	if s.underWay = first(); s.underWay != nil {
 		return stepDone
 	}
+	return s.leave()
+}
+
+// leave leaves what was collected to the goroutine of the connection.
+func (s *session) leave() step {
 	s.guard.begun = true
 	return stepHand
 }
@@ -223,23 +230,28 @@ func (s *session) carriedOut(results []command.Result) {
 }
 
 func (s *session) goOn(results []command.Result) {
-	s.finish(func(items []item) { s.run.take(items, results) })
+	s.finish(func(items []item) bool {
+		s.run.take(items, results)
+		return true
+	})
 }
 
 // caughtUp is called when the reads of startReads can be carried out.
 func (s *session) caughtUp(err error) {
 	s.halfDone()
-	s.finish(func(items []item) {
+	s.finish(func(items []item) bool {
 		if err != nil {
 			failReads(items, err)
-			return
+			return true
 		}
-		s.run.readHere(items)
+		s.run.current = true
+		return s.run.readHere(items, false)
 	})
 }
 
-// finish answers what has got its replies by last, and looks for more.
-func (s *session) finish(last func([]item)) {
+// finish answers what has got its replies by last, and looks for more. If last
+// says that something takes long, it leaves that to the goroutine.
+func (s *session) finish(last func([]item) bool) {
 	s.loop = -1
 	if s.finished(last) {
 		s.ready(-1)
@@ -248,7 +260,7 @@ func (s *session) finish(last func([]item)) {
 	}
 }
 
-func (s *session) finished(last func([]item)) (ok bool) {
+func (s *session) finished(last func([]item) bool) (ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.contain(p)
@@ -256,7 +268,10 @@ func (s *session) finished(last func([]item)) (ok bool) {
 		}
 	}()
 	items := s.run.items
-	last(items)
+	if !last(items) {
+		s.leave()
+		return false
+	}
 	s.run.emit(items)
 	s.answer()
 	return true

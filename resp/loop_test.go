@@ -155,7 +155,7 @@ func TestWaysToTheStore(t *testing.T) {
 		{"a command of the connection", nil, frame("PING"), "+PONG", 0, 0, 0},
 		{"in a transaction", []string{"MULTI"}, frame("SET", "k", "v"), "+QUEUED", 0, 0, 0},
 		{"one that would wait", []string{"RPUSH l a"}, frame("BLPOP", "l", "0"), `["l" "a"]`, 0, 1, 0},
-		{"a read of many", []string{"RPUSH l a b"}, frame("LRANGE", "l", "0", "-1"), `["a" "b"]`, 0, 0, 0},
+		{"a read of many", []string{"RPUSH l a b"}, frame("LRANGE", "l", "0", "-1"), `["a" "b"]`, 0, 0, 1},
 		{"by who caches", []string{"CLIENT TRACKING on", "SET k v"}, frame("SET", "k", "w"), "+OK", 0, 1, 0},
 		{"in RESP3", []string{"HELLO 3"}, frame("HGET", "h", "f"), "null", 0, 0, 1},
 	} {

@@ -69,35 +69,89 @@ func TestReadsShareOneReadIndex(t *testing.T) {
 }
 
 // Reads that look at much do not hold up writers; short ones are not made to
-// pay for it.
+// pay for it, whatever else their keys hold.
 func TestLongReadsWalk(t *testing.T) {
 	store := newFakeStore()
 	srv := startServer(t, Config{}, store)
 	c := dial(t, srv.Addr())
-	args := []string{"HSET", "large"}
-	for i := range shortWalk + 1 {
-		args = append(args, fmt.Sprint("f", i), "v")
-	}
-	c.do(args...)
 	c.do("HSET", "small", "f", "v")
-	args = []string{"ZADD", "ranked"}
-	for i := range shortWalk + 1 {
-		args = append(args, fmt.Sprint(i), fmt.Sprint("m", i))
+	for _, large := range []struct {
+		args    []string
+		element func(i int) []string
+	}{
+		{[]string{"HSET", "hash"}, func(i int) []string { return []string{fmt.Sprint("f", i), "v"} }},
+		{[]string{"ZADD", "ranked"}, func(i int) []string { return []string{fmt.Sprint(i), fmt.Sprint("m", i)} }},
+		{[]string{"RPUSH", "list"}, func(i int) []string { return []string{fmt.Sprint("e", i)} }},
+		{[]string{"SADD", "set"}, func(i int) []string { return []string{fmt.Sprint("m", i)} }},
+		{[]string{"MSET"}, func(i int) []string { return []string{fmt.Sprint("key:", i), "v"} }},
+	} {
+		for i := range shortWalk + 1 {
+			large.args = append(large.args, large.element(i)...)
+		}
+		c.do(large.args...)
 	}
-	c.do(args...)
+	c.do("SETRANGE", "string", "2000000", "v")
+	last := fmt.Sprint("m", shortWalk)
 	for _, tc := range []struct {
 		walks int
-		args  []string
+		line  string
 	}{
-		{0, []string{"HGETALL", "small"}}, {1, []string{"HGETALL", "large"}}, {1, []string{"KEYS", "*"}},
-		{0, []string{"GET", "k"}}, {0, []string{"HGET", "large", "f1"}}, {0, []string{"MGET", "a", "b"}}, {1, []string{"SCAN", "0"}},
-		{1, []string{"ZRANK", "ranked", "m7"}}, {1, []string{"ZCOUNT", "ranked", "0", "9"}}, {0, []string{"ZSCORE", "ranked", "m7"}},
+		{0, "HGETALL small"}, {1, "HGETALL hash"}, {1, "KEYS *"}, {0, "GET k"}, {0, "HGET hash f1"}, {0, "MGET a b"},
+		{0, "SCAN 0"}, {1, "SCAN 0 COUNT 100000"}, {0, "LRANGE list 0 9"}, {0, "LRANGE list -9 -1"}, {1, "LRANGE list 0 -1"}, {0, "LPOS list e7"},
+		{0, "ZSCORE ranked " + last}, {0, "ZRANK ranked m7"}, {1, "ZRANK ranked " + last}, {0, "ZCOUNT ranked 0 9"}, {1, "ZCOUNT ranked 0 +inf"},
+		{0, "ZRANGEBYSCORE ranked 7 9"}, {0, "ZRANGE ranked 0 9"}, {0, "ZREVRANGE ranked 0 9 WITHSCORES"}, {1, "ZRANGE ranked 0 -1"},
+		{0, "SRANDMEMBER set 5"}, {1, "SRANDMEMBER set -5000"}, {1, "BITCOUNT string"}, {1, "LCS small k"}, {0, "STRLEN string"},
 	} {
 		before := store.walks
-		c.do(tc.args...)
+		c.do(strings.Fields(tc.line)...)
 		if got := store.walks - before; got != tc.walks {
-			t.Errorf("%s walked %d times, want %d", tc.args, got, tc.walks)
+			t.Errorf("%s walked %d times, want %d", tc.line, got, tc.walks)
 		}
+	}
+}
+
+// A long read between short ones is answered in its turn, and whole, although
+// it was begun among them.
+func TestLongReadsAmongShortOnes(t *testing.T) {
+	store := newFakeStore()
+	srv := startServer(t, Config{}, store)
+	c := dial(t, srv.Addr())
+	push := []string{"RPUSH", "list"}
+	var all []string
+	for i := range shortWalk + 1 {
+		push = append(push, fmt.Sprint(i))
+		all = append(all, fmt.Sprintf("%q", fmt.Sprint(i)))
+	}
+	c.do(push...)
+	c.do("SET", "k", "v")
+	long := "[" + strings.Join(all, " ") + "]"
+	for _, many := range []int{1, loopReads} {
+		awaitRest(t, srv)
+		var sent strings.Builder
+		for range many {
+			sent.WriteString(frame("GET", "k") + frame("LRANGE", "list", "0", "-1") + frame("LRANGE", "list", "3", "4"))
+		}
+		c.write(sent.String())
+		for range many {
+			if got := c.read(); got != `"v"` {
+				t.Fatalf("the first read answers %s", got)
+			}
+			if got := c.read(); got != long {
+				t.Fatalf("the long read answers %.60s…", got)
+			}
+			if got := c.read(); got != `["3" "4"]` {
+				t.Fatalf("the read after it answers %s", got)
+			}
+		}
+	}
+	calls := int64(0)
+	for _, st := range srv.catalog.stats() {
+		if st.Name == "LRANGE" {
+			calls = st.Calls
+		}
+	}
+	if want := int64(2 * (1 + loopReads)); calls != want {
+		t.Errorf("LRANGE was called %d times, not %d", calls, want)
 	}
 }
 

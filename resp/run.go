@@ -11,6 +11,9 @@ import (
 // it must not grow with the pipeline.
 const viewReads = 32
 
+// viewTime is after how much time a View takes no further read.
+const viewTime = 200 * time.Microsecond
+
 // run collects neighbouring commands of a pipeline that go the same way:
 // writes, to be proposed in one call, or reads, to share one ReadIndex. Their
 // replies come out in the order in which the commands came in.
@@ -24,6 +27,8 @@ type run struct {
 	// that write in the log.
 	current bool
 	began   time.Time // when the writes were sent
+	done    int       // so many of the reads have their replies
+	long    bool      // the next takes long
 
 	// What readShort and View tell each other, kept so that a read needs no
 	// memory for it.
@@ -160,23 +165,37 @@ func (r *run) read(items []item) {
 		failReads(items, err)
 		return
 	}
-	r.readHere(items)
+	r.readHere(items, true)
 }
 
-// readHere runs reads on the state that this node has.
-func (r *run) readHere(items []item) {
-	r.s.remember(items)
-	for len(items) > 0 {
-		n, err := r.readShort(items)
-		if err == nil && n == 0 {
-			n, err = 1, r.readLong(&items[0])
+// readHere runs reads on the state that this node has, up to the first that
+// takes long, unless there is time for it. It goes on where it was last, and
+// says whether all have their replies.
+func (r *run) readHere(items []item, patient bool) (all bool) {
+	if r.done == 0 {
+		r.s.remember(items)
+	}
+	for r.done < len(items) {
+		n, err := 0, error(nil)
+		if !r.long {
+			n, err = r.readShort(items[r.done:])
+			r.long = err == nil && n == 0
+		}
+		if r.long {
+			if !patient {
+				return false
+			}
+			n, err = 1, r.readLong(&items[r.done])
+			r.long = false
 		}
 		if err != nil {
-			failReads(items, err)
-			return
+			failReads(items[r.done:], err)
+			break
 		}
-		items = items[n:]
+		r.done += n
 	}
+	r.done = 0
+	return true
 }
 
 // catchUp makes sure that the reads see what was committed before them.
@@ -230,18 +249,20 @@ func (r *run) readShort(items []item) (n int, err error) {
 }
 
 func (r *run) readViewed(tx *keyspace.Tx) error {
-	began := time.Now()
-	for r.ran = 0; r.ran < len(r.reading) && r.ran < viewReads; r.ran++ {
+	entered := time.Now()
+	began := entered
+	for r.ran = 0; r.ran < len(r.reading) && r.ran < viewReads && began.Sub(entered) < viewTime; r.ran++ {
 		it := &r.reading[r.ran]
 		if it.entry == nil {
 			continue
 		}
 		tx.Forget()
 		tx.Select(it.entry.spec.Database(it.db))
-		if takesLong(tx, it.entry, it.args) {
+		if isFast(it.entry) {
+			began = r.s.read(tx, it, began)
+		} else if it.entry.spec.Is(command.Heavy) || !tx.Within(shortWalk, func() { began = r.s.read(tx, it, began) }) {
 			return nil
 		}
-		began = r.s.read(tx, it, began)
 	}
 	return nil
 }
@@ -296,49 +317,9 @@ func (s *session) call(tx *keyspace.Tx, e *entry, args [][]byte) command.Reply {
 	return reply
 }
 
-// shortWalk is how many elements a read may look at while it holds up
-// writers.
-const shortWalk = 256
-
-// takesLong estimates whether a read looks at more than shortWalk elements:
-// a command that is not Fast does if its keys hold more, or if it names no
-// key and so goes through all of them.
-func takesLong(tx *keyspace.Tx, e *entry, args [][]byte) bool {
-	if isFast(e) {
-		return false
-	}
-	keys := e.keys(args)
-	if len(keys) == 0 || len(keys) > shortWalk {
-		return true
-	}
-	elements := int64(0)
-	for _, key := range keys {
-		elements += elementCount(tx, key)
-		if elements > shortWalk {
-			return true
-		}
-	}
-	return false
-}
+// shortWalk is how many rows a read may look at while it holds up writers, and
+// the other connections of an event loop.
+const shortWalk = 1000
 
 // isFast says whether a command looks at a few elements only.
 func isFast(e *entry) bool { return e.spec.Is(command.Fast) && !e.spec.Is(command.Walks) }
-
-// elementCount gives the number of elements at a key. The length of a value
-// of another type is an error, which stands for 0.
-func elementCount(tx *keyspace.Tx, key []byte) int64 {
-	var n int64
-	switch tx.Type(key) {
-	case keyspace.Hash:
-		n, _ = tx.HLen(key)
-	case keyspace.Set:
-		n, _ = tx.SLen(key)
-	case keyspace.ZSet:
-		n, _ = tx.ZLen(key)
-	case keyspace.List:
-		n, _ = tx.LLen(key)
-	case keyspace.Stream:
-		n, _ = tx.XLen(key)
-	}
-	return n
-}

@@ -162,3 +162,27 @@ func BenchmarkFreeze(b *testing.B) {
 		c.Release()
 	}
 }
+
+// BenchmarkWalk reads 100 rows of one kind, in memory, above a data file that has
+// only others.
+func BenchmarkWalk(b *testing.B) {
+	for _, rows := range []int{1, 20, 100} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			db := benchDB(b, 10_000)
+			t := db.Begin()
+			key := func(i int) []byte { return binary.BigEndian.AppendUint64([]byte("lobject-1"), uint64(i)) }
+			for i := range 100_000 {
+				t.Set(key(i), []byte("value"))
+			}
+			t.Commit(State{Index: db.state.Index + 1})
+			b.ReportAllocs()
+			for b.Loop() {
+				at := rand.IntN(100_000 - rows)
+				_ = db.View(func(r Reader, _ State) error {
+					r.Ascend(key(at), key(at+rows), func(_, _ []byte) bool { return true })
+					return nil
+				})
+			}
+		})
+	}
+}

@@ -14,20 +14,22 @@ import (
 // All cursors stand at their next row, except that those in used stand at the
 // row that was given last.
 type merge struct {
-	layers [5]cursor // active and its runs, frozen and its runs, data file
-	n      int
-	used   uint8 // bit i: layers[i] gave, or hid, the present row
-	fromDB bool  // the present row belongs to the data file
-	key    []byte
-	value  []byte
+	layers   [5]cursor // active and its runs, frozen and its runs, data file
+	n        int
+	from, to []byte  // of the range
+	used     uint8   // bit i: layers[i] gave, or hid, the present row
+	only     *cursor // the one that is not past the end, if all others are
+	fromDB   bool    // the present row belongs to the data file
+	key      []byte
+	value    []byte
 }
 
-// cursor stands at a row of one layer; ok is false past the end.
+// cursor stands at a row of one layer; ok is false past the end of the range.
 type cursor struct {
 	ok         bool
 	key, value []byte
-	file       *fileCursor // nil: an overlay
-	runs       *runCursor  // nil: no runs
+	file       fileCursor // of no rows: an overlay
+	runs       *runCursor // nil: no runs
 	overlay    *overlay
 	low, high  int              // the first and the last shelf of the overlay that may be entered
 	shelf      int              // that the cursor is in
@@ -44,6 +46,7 @@ var merges = sync.Pool{New: func() any { return new(merge) }}
 // sorted.
 func newMerge(v *view, from, to []byte) *merge {
 	m := merges.Get().(*merge)
+	m.from, m.to = from, to
 	low, high := shelvesOf(from, to)
 	m.addOverlay(v.active, low, high)
 	if v.frozen != nil {
@@ -76,9 +79,10 @@ func (m *merge) release() {
 	for i := range m.n {
 		c := &m.layers[i]
 		c.tree.Release()
-		c.key, c.value, c.file, c.runs, c.overlay, c.ok = nil, nil, nil, nil, nil, false
+		c.file.Close()
+		c.key, c.value, c.runs, c.overlay, c.ok = nil, nil, nil, nil, false
 	}
-	m.n, m.key, m.value = 0, nil, nil
+	m.n, m.from, m.to, m.only, m.key, m.value = 0, nil, nil, nil, nil, nil
 	merges.Put(m)
 }
 
@@ -96,54 +100,82 @@ func (m *merge) addOverlay(o *overlay, low, high int) {
 	}
 }
 
-// first moves to the first row at or after from.
+// first moves to the first row of the range at or after from.
 func (m *merge) first(from []byte) bool {
 	for i := range m.n {
 		m.layers[i].seek(from)
+		m.endAt(&m.layers[i])
 	}
-	m.used = 0
 	return m.pick(1)
 }
 
-// next moves to the next row.
+// next moves to the next row of the range.
 func (m *merge) next() bool {
+	if c := m.only; c != nil {
+		c.next()
+		m.endAt(c)
+		return m.stand(c)
+	}
 	for i := range m.n {
 		if m.used&(1<<i) != 0 {
 			m.layers[i].next()
+			m.endAt(&m.layers[i])
 		}
 	}
 	return m.pick(1)
 }
 
-// last moves to the last row before to, or the last of all if to is nil.
+// last moves to the last row of the range before to, or the last of all if to is
+// nil.
 func (m *merge) last(to []byte) bool {
 	for i := range m.n {
 		m.layers[i].seekBefore(to)
+		m.endBefore(&m.layers[i])
 	}
-	m.used = 0
 	return m.pick(-1)
 }
 
-// prev moves to the row before.
+// prev moves to the row of the range before.
 func (m *merge) prev() bool {
+	if c := m.only; c != nil {
+		c.prev()
+		m.endBefore(c)
+		return m.stand(c)
+	}
 	for i := range m.n {
 		if m.used&(1<<i) != 0 {
 			m.layers[i].prev()
+			m.endBefore(&m.layers[i])
 		}
 	}
 	return m.pick(-1)
+}
+
+// endAt ends a cursor that has gone up out of the range.
+func (m *merge) endAt(c *cursor) {
+	if c.ok && m.to != nil && bytes.Compare(c.key, m.to) >= 0 {
+		c.ok = false
+	}
+}
+
+// endBefore ends a cursor that has gone down out of the range.
+func (m *merge) endBefore(c *cursor) {
+	if c.ok && bytes.Compare(c.key, m.from) < 0 {
+		c.ok = false
+	}
 }
 
 // pick chooses the lowest key under the cursors, or the highest if direction
 // is negative.
 func (m *merge) pick(direction int) bool {
-	m.used = 0
-	best := -1
+	m.used, m.only = 0, nil
+	best, live := -1, 0
 	for i := range m.n {
 		c := &m.layers[i]
 		if !c.ok {
 			continue
 		}
+		live++
 		order := -1
 		if best >= 0 {
 			order = bytes.Compare(c.key, m.layers[best].key) * direction
@@ -158,9 +190,16 @@ func (m *merge) pick(direction int) bool {
 	if best < 0 {
 		return false
 	}
-	c := &m.layers[best]
-	m.key, m.value, m.fromDB = c.key, c.value, c.file != nil
-	return true
+	if live == 1 {
+		m.only = &m.layers[best]
+	}
+	return m.stand(&m.layers[best])
+}
+
+// stand makes the row at a cursor the present one, if there is one.
+func (m *merge) stand(c *cursor) bool {
+	m.key, m.value, m.fromDB = c.key, c.value, c.file.rows != nil
+	return c.ok
 }
 
 // emit hands the present row to fn.
@@ -177,7 +216,7 @@ func (m *merge) emit(lasting bool, fn func(key, value []byte) bool) bool {
 }
 
 func (c *cursor) seek(from []byte) {
-	if c.file != nil {
+	if c.file.rows != nil {
 		c.at(c.file.Seek(from))
 		return
 	}
@@ -199,7 +238,7 @@ func (c *cursor) seek(from []byte) {
 
 // seekBefore stands at the last row below to.
 func (c *cursor) seekBefore(to []byte) {
-	if c.file != nil {
+	if c.file.rows != nil {
 		if to == nil {
 			c.at(c.file.Last())
 		} else if key, _ := c.file.Seek(to); key == nil {
@@ -230,7 +269,7 @@ func (c *cursor) seekBefore(to []byte) {
 
 func (c *cursor) next() {
 	switch {
-	case c.file != nil:
+	case c.file.rows != nil:
 		c.at(c.file.Next())
 	case c.runs != nil:
 		c.runs.next()
@@ -244,7 +283,7 @@ func (c *cursor) next() {
 
 func (c *cursor) prev() {
 	switch {
-	case c.file != nil:
+	case c.file.rows != nil:
 		c.at(c.file.Prev())
 	case c.runs != nil:
 		c.runs.prev()

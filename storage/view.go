@@ -58,7 +58,7 @@ func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) 
 		}
 		v.gaps.add(since, to)
 	}
-	for ok && (to == nil || bytes.Compare(m.key, to) < 0) {
+	for ok {
 		if m.value == nil {
 			if dead++; dead == 1 {
 				if gap, known := v.gaps.at(m.key); known {
@@ -69,11 +69,14 @@ func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) 
 			ok = m.next()
 			continue
 		}
-		found(m.key)
+		if dead > 0 {
+			found(m.key)
+			dead = 0
+		}
 		if !m.emit(lasting, fn) {
 			return
 		}
-		dead, last = 0, m.key
+		last = m.key
 		ok = m.next()
 	}
 	found(to)
@@ -90,7 +93,7 @@ func (v *view) descend(from, to []byte, lasting bool, fn func(key, value []byte)
 	} else {
 		ok = m.last(to)
 	}
-	for ok && bytes.Compare(m.key, from) >= 0 {
+	for ok {
 		if m.value == nil {
 			if dead++; dead == 1 {
 				if gap, known := v.gaps.at(m.key); known {

@@ -21,6 +21,7 @@ const (
 	Module                    // a domain command, not one of Redis
 	Internal                  // proposed by nodes only, refused from clients
 	Walks                     // passes over elements, although Redis calls it Fast
+	Heavy                     // works long on few elements
 	WhenFull                  // a write that is carried out while there is too little room: it makes some, or the group needs it
 )
 

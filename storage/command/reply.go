@@ -36,10 +36,10 @@ const (
 // storage or to a request buffer.
 type Reply struct {
 	Kind  Kind
-	Int   int64   // KindInt; KindBool as 0 or 1
+	Int   int64   // KindInt; KindBool as 0 or 1; how many elements Str holds
 	Float float64 // KindDouble
-	Str   []byte  // KindSimple, KindError, KindBulk, KindVerbatim; see DoubleAs
-	Elems []Reply // KindArray, KindMap, KindSet, KindPairs, KindTable
+	Str   []byte  // KindSimple, KindError, KindBulk, KindVerbatim; see DoubleAs; elements, see Pack
+	Elems []Reply // KindArray, KindMap, KindSet, KindPairs, KindTable; or they are in Str
 }
 
 // OK is the simple string that most writes answer.

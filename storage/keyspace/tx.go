@@ -104,6 +104,7 @@ type Tx struct {
 	first   object             // readers: memory for the one read first
 	tally   Tally              // readers
 	counted *object            // readers: that the tally has last
+	limit   limited            // readers: see Within
 	lapsed  int64              // writers: see Lapsed
 	touched []string
 

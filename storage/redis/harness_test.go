@@ -58,5 +58,5 @@ func (o *ours) do(args ...string) command.Reply {
 	if err != nil {
 		return command.Fail(err)
 	}
-	return reply
+	return reply.Unpacked()
 }

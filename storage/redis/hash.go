@@ -71,24 +71,23 @@ func hmget(c *command.Call, args [][]byte) (command.Reply, error) {
 
 func hgetall(c *command.Call, args [][]byte) (command.Reply, error) {
 	out, err := hashItems(c, args[1], true, true)
-	return command.Map(out...), err
+	return out.Map(), err
 }
 
 func hlist(fields, values bool) handler {
 	return func(c *command.Call, args [][]byte) (command.Reply, error) {
 		out, err := hashItems(c, args[1], fields, values)
-		return command.Array(out...), err
+		return out.Array(), err
 	}
 }
 
-func hashItems(c *command.Call, key []byte, fields, values bool) ([]command.Reply, error) {
-	out := []command.Reply{}
-	err := c.HEach(key, func(f, v []byte) bool {
+func hashItems(c *command.Call, key []byte, fields, values bool) (out command.Pack, err error) {
+	err = c.HEach(key, func(f, v []byte) bool {
 		if fields {
-			out = append(out, command.Bulk(f))
+			out.Bulk(f)
 		}
 		if values {
-			out = append(out, command.Bulk(v))
+			out.Bulk(v)
 		}
 		return true
 	})
@@ -169,17 +168,17 @@ func hscan(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	items := []command.Reply{}
+	var items command.Pack
 	next, err := c.HScan(args[1], cursor, o.count, func(f, v []byte) {
-		switch {
-		case !o.match(f):
-		case o.names:
-			items = append(items, command.Bulk(f))
-		default:
-			items = append(items, command.Bulk(f), command.Bulk(v))
+		if !o.match(f) {
+			return
+		}
+		items.Bulk(f)
+		if !o.names {
+			items.Bulk(v)
 		}
 	})
-	return scanReply(next, items), err
+	return scanReply(next, &items), err
 }
 
 func hrandfield(c *command.Call, args [][]byte) (command.Reply, error) {

@@ -229,14 +229,14 @@ func randomkey(c *command.Call, _ [][]byte) (command.Reply, error) {
 }
 
 func keysMatching(c *command.Call, args [][]byte) (command.Reply, error) {
-	out := []command.Reply{}
+	var out command.Pack
 	c.EachKey(nil, func(key []byte, _ keyspace.Type) bool {
 		if listed(key, args[1]) && glob(key, args[1]) {
-			out = append(out, command.Bulk(key))
+			out.Bulk(key)
 		}
 		return true
 	})
-	return command.Array(out...), nil
+	return out.Array(), nil
 }
 
 // scanOptions are what may follow the cursor of SCAN and its kin.
@@ -290,8 +290,8 @@ func parseScan(args [][]byte, also int) (o scanOptions, err error) {
 
 func (o *scanOptions) match(s []byte) bool { return o.pattern == nil || glob(s, o.pattern) }
 
-func scanReply(next uint64, items []command.Reply) command.Reply {
-	return command.Array(command.BulkString(strconv.FormatUint(next, 10)), command.Array(items...))
+func scanReply(next uint64, items *command.Pack) command.Reply {
+	return command.Array(command.BulkString(strconv.FormatUint(next, 10)), items.Array())
 }
 
 func scan(c *command.Call, args [][]byte) (command.Reply, error) {
@@ -303,13 +303,13 @@ func scan(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	items := []command.Reply{}
+	var items command.Pack
 	next := c.Scan(cursor, o.count, func(key []byte, t keyspace.Type) {
 		if listed(key, o.pattern) && (o.typeName == "" || o.typeName == t.String()) && o.match(key) {
-			items = append(items, command.Bulk(key))
+			items.Bulk(key)
 		}
 	})
-	return scanReply(next, items), nil
+	return scanReply(next, &items), nil
 }
 
 // scanArgs reads what HSCAN, SSCAN and ZSCAN have after the key.

@@ -120,7 +120,7 @@ func pop(name string, left bool) handler {
 		case !ok:
 			return command.Null(), nil
 		case many:
-			return bulks(out), nil
+			return pack(out).Array(), nil
 		}
 		return command.Bulk(out[0]), nil
 	}
@@ -154,12 +154,12 @@ func lrange(c *command.Call, args [][]byte) (command.Reply, error) {
 	if !ok {
 		return command.Array(), err
 	}
-	out := make([]command.Reply, 0, n)
+	out := command.NewPack(n)
 	err = c.LEach(args[1], from, n, false, func(e []byte) bool {
-		out = append(out, command.Bulk(e))
+		out.Bulk(e)
 		return true
 	})
-	return command.Array(out...), err
+	return out.Array(), err
 }
 
 func ltrim(c *command.Call, args [][]byte) (command.Reply, error) {
@@ -380,7 +380,7 @@ func lmpop(at int) handler {
 				return command.Reply{}, err
 			}
 			if len(out) > 0 {
-				return command.Array(command.Bulk(key), bulks(out)), nil
+				return command.Array(command.Bulk(key), pack(out).Array()), nil
 			}
 		}
 		return command.NullArray(), nil

@@ -191,17 +191,13 @@ func random(c *command.Call) *rand.Rand {
 	return c.Rand
 }
 
-// bulks makes an array of bulk strings.
-func bulks(items [][]byte) command.Reply {
-	return command.Array(bulkList(items)...)
-}
-
-func bulkList(items [][]byte) []command.Reply {
-	out := make([]command.Reply, len(items))
-	for i, item := range items {
-		out[i] = command.Bulk(item)
+// pack collects bulk strings for a reply.
+func pack(items [][]byte) *command.Pack {
+	out := command.NewPack(int64(len(items)))
+	for _, item := range items {
+		out.Bulk(item)
 	}
-	return out
+	return &out
 }
 
 // span makes the bounds of a range, which may count from the end, into ones

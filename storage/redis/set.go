@@ -47,8 +47,12 @@ func setMembers(c *command.Call, key []byte) ([][]byte, error) {
 }
 
 func smembers(c *command.Call, args [][]byte) (command.Reply, error) {
-	members, err := setMembers(c, args[1])
-	return command.Set(bulkList(members)...), err
+	var out command.Pack
+	err := c.SEach(args[1], func(m []byte) bool {
+		out.Bulk(m)
+		return true
+	})
+	return out.Set(), err
 }
 
 func scard(c *command.Call, args [][]byte) (command.Reply, error) {
@@ -114,7 +118,7 @@ func spop(c *command.Call, args [][]byte) (command.Reply, error) {
 	for i, it := range items {
 		members[i] = it.a
 	}
-	reply := command.Set(bulkList(members)...)
+	reply := pack(members).Set()
 	if len(args) == 2 {
 		reply = command.Null()
 		if len(members) == 1 {
@@ -166,19 +170,19 @@ func sscan(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	items := []command.Reply{}
+	var items command.Pack
 	next, err := c.SScan(args[1], cursor, o.count, func(m []byte) {
 		if o.match(m) {
-			items = append(items, command.Bulk(m))
+			items.Bulk(m)
 		}
 	})
-	return scanReply(next, items), err
+	return scanReply(next, &items), err
 }
 
 func combine(how combination) handler {
 	return func(c *command.Call, args [][]byte) (command.Reply, error) {
 		members, err := how(c, args[1:], 0)
-		return command.Set(bulkList(members)...), err
+		return pack(members).Set(), err
 	}
 }
 

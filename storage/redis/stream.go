@@ -107,7 +107,17 @@ func parseStop(arg []byte) (keyspace.StreamID, error) {
 func streamIDReply(id keyspace.StreamID) command.Reply { return command.BulkString(id.String()) }
 
 func entryReply(id keyspace.StreamID, fields [][]byte) command.Reply {
-	return command.Array(streamIDReply(id), bulks(fields))
+	return command.Array(streamIDReply(id), pack(fields).Array())
+}
+
+// packEntry is entryReply as one of many.
+func packEntry(out *command.Pack, id keyspace.StreamID, fields [][]byte) {
+	out.Group(2)
+	out.Bulk([]byte(id.String()))
+	out.Group(len(fields))
+	for _, f := range fields {
+		out.Bulk(f)
+	}
 }
 
 // addition is what XADD is asked to do.
@@ -247,16 +257,15 @@ func xrange(reverse bool) handler {
 			return command.NullArray(), nil
 		}
 		entries, err := entriesBetween(c, args[1], from, to, count, reverse)
-		return command.Array(entries...), err
+		return entries.Array(), err
 	}
 }
 
 // entriesBetween gives up to count entries.
-func entriesBetween(c *command.Call, key []byte, from, to keyspace.StreamID, count int64, reverse bool) ([]command.Reply, error) {
-	out := []command.Reply{}
-	err := c.XEach(key, from, to, reverse, func(id keyspace.StreamID, fields [][]byte) bool {
-		out = append(out, entryReply(id, fields))
-		return int64(len(out)) < count
+func entriesBetween(c *command.Call, key []byte, from, to keyspace.StreamID, count int64, reverse bool) (out command.Pack, err error) {
+	err = c.XEach(key, from, to, reverse, func(id keyspace.StreamID, fields [][]byte) bool {
+		packEntry(&out, id, fields)
+		return out.Len() < count
 	})
 	return out, err
 }

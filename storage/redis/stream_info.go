@@ -90,11 +90,12 @@ func streamInfo(c *command.Call, sub, key []byte, info keyspace.StreamInfo, args
 
 func shortInfo(c *command.Call, key []byte, info keyspace.StreamInfo) (command.Reply, error) {
 	edge := func(reverse bool) (command.Reply, error) {
-		e, err := entriesBetween(c, key, keyspace.StreamID{}, keyspace.MaxStreamID, 1, reverse)
-		if len(e) == 0 {
-			return command.Null(), err
-		}
-		return e[0], err
+		e := command.Null()
+		err := c.XEach(key, keyspace.StreamID{}, keyspace.MaxStreamID, reverse, func(id keyspace.StreamID, fields [][]byte) bool {
+			e = entryReply(id, fields)
+			return false
+		})
+		return e, err
 	}
 	first, err := edge(false)
 	if err != nil {
@@ -118,7 +119,7 @@ func fullInfo(c *command.Call, key []byte, info keyspace.StreamInfo, count int64
 		return true
 	})
 	return mapReply(append(headInfo(info),
-		namedReply("entries", command.Array(entries...)),
+		namedReply("entries", entries.Array()),
 		namedReply("groups", command.Array(groups...)))...), err
 }
 

@@ -128,8 +128,8 @@ func xread(c *command.Call, args [][]byte) (command.Reply, error) {
 		if err != nil {
 			return command.Reply{}, err
 		}
-		if len(entries) > 0 {
-			out = append(out, command.Bulk(key), command.Array(entries...))
+		if entries.Len() > 0 {
+			out = append(out, command.Bulk(key), entries.Array())
 		}
 	}
 	return streamsReply(out), nil

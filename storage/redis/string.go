@@ -31,7 +31,7 @@ func stringCommands() []entry {
 		{"STRLEN", 2, readFast, oneKey, "2.2.0", "key", "Gives the length of a string in bytes.", strlen},
 		{"GETRANGE", 4, read, oneKey, "2.4.0", "key start end", "Gives part of a string.", getrange},
 		{"SUBSTR", 4, read, oneKey, "1.0.0", "key start end", "Gives part of a string: the old name of GETRANGE.", getrange},
-		{"LCS", -3, read, twoKeys, "7.0.0", "key key [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]", "Gives the longest sequence that two strings have in common.", lcs},
+		{"LCS", -3, read | command.Heavy, twoKeys, "7.0.0", "key key [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]", "Gives the longest sequence that two strings have in common.", lcs},
 		{"SETRANGE", 4, write, oneKey, "2.2.0", "key offset value", "Overwrites part of a string.", setrange},
 	}
 }

@@ -95,7 +95,7 @@ func TestOnTheTableOfANode(t *testing.T) {
 				continue
 			}
 			call := command.Call{Now: memory.state.Now, Index: memory.state.Index, Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
-			if got := show(disk.run(t, spec, call, raw)); got != want {
+			if got := show(disk.run(t, spec, call, raw).Unpacked()); got != want {
 				t.Fatalf("seed %d, command %d: %q\non disk   %s\nin memory %s", seed, i, args, got, want)
 			}
 			switch m.R.IntN(150) {

@@ -234,13 +234,14 @@ func zscan(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	items := []command.Reply{}
+	var items command.Pack
 	next, err := c.ZScan(args[1], cursor, o.count, func(m []byte, score float64) {
 		if o.match(m) {
-			items = append(items, command.Bulk(m), command.Bulk(formatScore(score)))
+			items.Bulk(m)
+			items.Bulk(formatScore(score))
 		}
 	})
-	return scanReply(next, items), err
+	return scanReply(next, &items), err
 }
 
 func zrandmember(c *command.Call, args [][]byte) (command.Reply, error) {
@@ -283,17 +284,18 @@ func zrandmember(c *command.Call, args [][]byte) (command.Reply, error) {
 
 // scoredReply answers members with or without their scores.
 func scoredReply(members []keyspace.Scored, scores bool) command.Reply {
+	if !scores {
+		names := command.NewPack(int64(len(members)))
+		for _, m := range members {
+			names.Bulk(m.Member)
+		}
+		return names.Array()
+	}
 	out := make([]command.Reply, 0, 2*len(members))
 	for _, m := range members {
-		out = append(out, command.Bulk(m.Member))
-		if scores {
-			out = append(out, command.Double(m.Score))
-		}
+		out = append(out, command.Bulk(m.Member), command.Double(m.Score))
 	}
-	if scores {
-		return command.Pairs(out...)
-	}
-	return command.Array(out...)
+	return command.Pairs(out...)
 }
 
 // take removes up to n members from an end and gives them.

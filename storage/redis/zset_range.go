@@ -140,7 +140,7 @@ func (z *zspan) options(args [][]byte, any, store bool) (err error) {
 
 // collect gives the members in the range. They belong to the Tx.
 func (z *zspan) collect(c *command.Call, key []byte) ([]keyspace.Scored, error) {
-	out := []keyspace.Scored{}
+	out := make([]keyspace.Scored, 0, z.expected())
 	skip, left := z.offset, z.limit
 	err := z.each(c, key, func(m []byte, score float64) bool {
 		if skip != 0 { // a negative offset skips everything
@@ -155,6 +155,18 @@ func (z *zspan) collect(c *command.Call, key []byte) ([]keyspace.Scored, error) 
 		return true
 	})
 	return out, err
+}
+
+// expected is how many members are worth room before they are found.
+func (z *zspan) expected() int64 {
+	n := int64(16)
+	switch {
+	case z.limit >= 0:
+		n = z.limit
+	case z.kind == byRank && (z.start < 0) == (z.stop < 0):
+		n = min(max(z.stop-z.start, 0), 127) + 1
+	}
+	return min(n, 128)
 }
 
 // each walks the range without its limit.

@@ -1,0 +1,59 @@
+package keyspace
+
+import "github.com/parlorchat/parlor/storage"
+
+// limited is a Reader for who must not look at much: who does is ended by a
+// panic, wherever he is, so that no command need know of it.
+type limited struct {
+	storage.Reader
+	left int // rows
+}
+
+// rowBytes is how many bytes of values count as a row.
+const rowBytes = 1024
+
+type tooMuch struct{}
+
+func (l *limited) look(value []byte) {
+	if l.left -= 1 + len(value)/rowBytes; l.left < 0 {
+		panic(tooMuch{})
+	}
+}
+
+func (l *limited) Get(key []byte) (value []byte, ok bool) {
+	value, ok = l.Reader.Get(key)
+	l.look(value)
+	return value, ok
+}
+
+func (l *limited) Ascend(from, to []byte, fn func(key, value []byte) bool) {
+	l.Reader.Ascend(from, to, l.looking(fn))
+}
+
+func (l *limited) Descend(from, to []byte, fn func(key, value []byte) bool) {
+	l.Reader.Descend(from, to, l.looking(fn))
+}
+
+func (l *limited) looking(fn func(key, value []byte) bool) func(key, value []byte) bool {
+	return func(key, value []byte) bool {
+		l.look(value)
+		return fn(key, value)
+	}
+}
+
+// Within calls fn, which reads from t, a reader. If it looks at more than so many
+// rows, of which a large value is several, it is ended in the middle, and Within
+// says that it is not done.
+func (t *Tx) Within(rows int, fn func()) (done bool) {
+	all := t.rows
+	t.limit = limited{all, rows}
+	t.rows = &t.limit
+	defer func() {
+		t.rows = all
+		if t.limit.left < 0 { // else a panic is somebody else's
+			done = recover() == nil
+		}
+	}()
+	fn()
+	return true
+}

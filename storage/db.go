@@ -145,12 +145,14 @@ type DB struct {
 	recent *recent // of what is in the data file below view
 	file   *file
 	copied *overlay // copy of active that long readers share; nil after a change
-	epoch  uint64   // raised when the table is replaced by a snapshot
-	closed bool
-	failed atomic.Pointer[error]
-	batch  Batch
-	former []*file // replaced, perhaps still read
-	saved  saved
+
+	disordered atomic.Int32 // number, from 1, of a shelf of active that is to be sorted; 0: none
+	epoch      uint64       // raised when the table is replaced by a snapshot
+	closed     bool
+	failed     atomic.Pointer[error]
+	batch      Batch
+	former     []*file // replaced, perhaps still read
+	saved      saved
 
 	// disk serialises what writes the data file. It is taken before mu, and
 	// held for as long as a checkpoint takes.

@@ -119,6 +119,27 @@ func (s *shelf) inDemand(n int) bool {
 	return true
 }
 
+// ready says whether sorted has little to do.
+func (s *shelf) ready() bool {
+	if !s.mu.TryLock() { // somebody is sorting
+		return false
+	}
+	defer s.mu.Unlock()
+	return s.recent.n <= fewRecent
+}
+
+// orderStep is how many writes orderSome moves.
+const orderStep = 256
+
+// orderSome does part of what sorted does, and says whether more is left than
+// need be.
+func (s *shelf) orderSome() (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fill(min(orderStep, s.recent.n))
+	return s.recent.n > fewRecent
+}
+
 // sorted gives the tree with everything in it. Who has it must not use it
 // after the next write.
 func (s *shelf) sorted() *btree.BTreeG[row] {

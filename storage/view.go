@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -139,6 +140,40 @@ func (l *live) Descend(from, to []byte, fn func(key, value []byte) bool) {
 
 func (l *live) Room(slot int) Room { return l.state.Rooms[slot] }
 
+// Ready says whether the rows of a range can be walked at once. If not, much was
+// written since they were last read in order: who is in a hurry takes a Snapshot,
+// which sees to that first without keeping others waiting.
+func (l *live) Ready(from, to []byte) bool {
+	low, high := shelvesOf(from, to)
+	for i := low; i <= high; i++ {
+		if s := l.active.shelves[i]; s != nil && !s.ready() {
+			l.disordered.Store(int32(i) + 1)
+			return false
+		}
+		if l.frozen != nil && l.frozen.shelves[i] != nil && !l.frozen.shelves[i].ready() {
+			return false // who writes it brings it into order
+		}
+	}
+	return true
+}
+
+// tidy brings the shelf in order that a reader has found to be in none, a little at a
+// time, so that writers come in between.
+func (db *DB) tidy() {
+	if i := int(db.disordered.Swap(0)) - 1; i >= 0 {
+		for db.tidySome(i) {
+			runtime.Gosched()
+		}
+	}
+}
+
+func (db *DB) tidySome(shelf int) (more bool) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	s := db.active.shelves[shelf]
+	return s != nil && s.orderSome()
+}
+
 // written gives the value of a row as it is in the data file below the
 // overlays. The caller holds mu, and has looked for the row in these.
 func (db *DB) written(key []byte) []byte {
@@ -181,6 +216,7 @@ type Snapshot struct {
 
 // Snapshot gives the table as it is now. The caller must Close it.
 func (db *DB) Snapshot() (*Snapshot, error) {
+	db.tidy()
 	s := &Snapshot{deadline: time.Now().Add(db.opt.ReaderLifetime)}
 	if db.shareCopy(s) {
 		return s, nil

@@ -6,7 +6,8 @@ import "github.com/parlorchat/parlor/storage"
 // panic, wherever he is, so that no command need know of it.
 type limited struct {
 	storage.Reader
-	left int // rows
+	order interface{ Ready(from, to []byte) bool } // see storage.DB.View; nil: there is nothing to wait for
+	left  int                                      // rows
 }
 
 // rowBytes is how many bytes of values count as a row.
@@ -27,11 +28,21 @@ func (l *limited) Get(key []byte) (value []byte, ok bool) {
 }
 
 func (l *limited) Ascend(from, to []byte, fn func(key, value []byte) bool) {
+	l.await(from, to)
 	l.Reader.Ascend(from, to, l.looking(fn))
 }
 
 func (l *limited) Descend(from, to []byte, fn func(key, value []byte) bool) {
+	l.await(from, to)
 	l.Reader.Descend(from, to, l.looking(fn))
+}
+
+// await ends who would have to wait for rows to be brought into order.
+func (l *limited) await(from, to []byte) {
+	if l.order != nil && !l.order.Ready(from, to) {
+		l.left = -1
+		panic(tooMuch{})
+	}
 }
 
 func (l *limited) looking(fn func(key, value []byte) bool) func(key, value []byte) bool {
@@ -42,11 +53,12 @@ func (l *limited) looking(fn func(key, value []byte) bool) func(key, value []byt
 }
 
 // Within calls fn, which reads from t, a reader. If it looks at more than so many
-// rows, of which a large value is several, it is ended in the middle, and Within
-// says that it is not done.
+// rows, of which a large value is several, or would have to wait until rows are in
+// order, it is ended in the middle, and Within says that it is not done.
 func (t *Tx) Within(rows int, fn func()) (done bool) {
 	all := t.rows
-	t.limit = limited{all, rows}
+	order, _ := all.(interface{ Ready(from, to []byte) bool })
+	t.limit = limited{all, order, rows}
 	t.rows = &t.limit
 	defer func() {
 		t.rows = all

@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/parlorchat/parlor/storage"
 	"github.com/parlorchat/parlor/storage/keyspace"
 	"github.com/parlorchat/parlor/storage/keyspace/keyspacetest"
 )
+
+// disordered are rows of which much was written just now.
+type disordered struct{ storage.Reader }
+
+func (disordered) Ready(_, _ []byte) bool { return false }
 
 // A read within its limit is done; one that looks at more is ended where it is,
 // however it goes on, and the reader is good for others.
@@ -50,6 +56,13 @@ func TestReadsWithinALimit(t *testing.T) {
 		if n, err := tx.LLen([]byte("list")); n != 100 || err != nil {
 			t.Errorf("after %s the list has %d elements: %v", tc.name, n, err)
 		}
+	}
+	unsorted := keyspace.NewReader(disordered{&s.Rows}, s.Now)
+	if !unsorted.Within(20, func() { _, _, _ = unsorted.LIndex([]byte("list"), 7) }) {
+		t.Error("who walks nothing waits for order")
+	}
+	if unsorted.Within(20, func() { _ = unsorted.LEach([]byte("list"), 0, 10, false, func([]byte) bool { return true }) }) {
+		t.Error("a walk did not wait for order")
 	}
 	defer func() {
 		if p := recover(); p != "of somebody else" {

@@ -162,6 +162,7 @@ func (s *shelf) fill(n int) {
 	}
 	recent := s.recent.cut(n)
 	s.first += uint64(n)
+	defer s.recent.reuse(&recent)
 	if n == 1 {
 		s.place(recent.at(0), nil)
 		return
@@ -195,14 +196,19 @@ type changes struct {
 	pieces [][]change // all full but the last
 	cutOff int        // changes of the first piece that are not of the list any more
 	n      int
-	shared int // so many, the oldest, must not be replaced: a copy has them as well
+	shared int      // so many, the oldest, must not be replaced: a copy has them as well
+	spare  []change // memory of a piece
 }
 
 const pieceSize = 256
 
 func (l *changes) add(c change) {
 	if (l.cutOff+l.n)%pieceSize == 0 {
-		l.pieces = append(l.pieces, make([]change, 0, pieceSize))
+		piece := l.spare
+		if l.spare = nil; piece == nil {
+			piece = make([]change, 0, pieceSize)
+		}
+		l.pieces = append(l.pieces, piece)
 	}
 	last := &l.pieces[len(l.pieces)-1]
 	*last = append(*last, c)
@@ -223,9 +229,9 @@ func (l *changes) copy() changes {
 
 // cut takes the n oldest changes out, as a list that is not to be added to.
 func (l *changes) cut(n int) changes {
-	oldest := changes{pieces: l.pieces, cutOff: l.cutOff, n: n}
+	oldest := changes{pieces: l.pieces, cutOff: l.cutOff, n: n, shared: min(n, l.shared)}
 	if n == l.n {
-		*l = changes{}
+		*l = changes{spare: l.spare}
 		return oldest
 	}
 	end := l.cutOff + n
@@ -233,6 +239,17 @@ func (l *changes) cut(n int) changes {
 	l.n -= n
 	l.shared = max(l.shared-n, 0)
 	return oldest
+}
+
+// reuse takes memory of a list that was cut off and is of no use any more, if all
+// of l was and no copy has it. Where each write is followed by a read in order, each
+// would need a piece of its own.
+func (l *changes) reuse(cut *changes) {
+	if l.n == 0 && l.spare == nil && cut.shared == 0 {
+		piece := cut.pieces[0]
+		clear(piece)
+		l.spare = piece[:0]
+	}
 }
 
 // ticket stands for a change while changes are sorted: comparing heads fetches

@@ -55,17 +55,17 @@ func (b *Batch) Get(key []byte) (value []byte, ok bool) {
 
 // Ascend implements Reader. What it hands to fn lives on.
 func (b *Batch) Ascend(from, to []byte, fn func(key, value []byte) bool) {
-	b.db.view.ascend(from, to, true, fn)
+	b.db.view.ascend(from, to, walk{lasting: true}, fn)
 }
 
 // Descend implements Reader. What it hands to fn lives on.
 func (b *Batch) Descend(from, to []byte, fn func(key, value []byte) bool) {
-	b.db.view.descend(from, to, true, fn)
+	b.db.view.descend(from, to, walk{lasting: true}, fn)
 }
 
 // Look implements Writer.
 func (b *Batch) Look(from, to []byte, fn func(key, value []byte) bool) {
-	b.db.view.ascend(from, to, false, fn)
+	b.db.view.ascend(from, to, walk{}, fn)
 }
 
 // Set implements Writer. It panics if the key is empty or a limit is

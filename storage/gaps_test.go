@@ -110,6 +110,51 @@ func TestAQueueRemembersWhereItBegins(t *testing.T) {
 	want(400, 599)
 }
 
+// Who is in a hurry passes some of many deleted rows, and the next one some more,
+// until all are known.
+func TestManyDeletedRowsArePassedInSteps(t *testing.T) {
+	const rows, deleted = 4 * mostPassed, 3 * mostPassed
+	for _, tc := range []struct {
+		name   string
+		delete int // from this row on
+		want   string
+		walk   func(r Hurried, fn func(k, v []byte) bool) bool
+	}{
+		{"up", 0, fmt.Sprintf("q%06d", deleted), func(r Hurried, fn func(k, v []byte) bool) bool { return r.AscendSoon([]byte("q"), []byte("r"), fn) }},
+		{"down", rows - deleted, fmt.Sprintf("q%06d", rows-deleted-1), func(r Hurried, fn func(k, v []byte) bool) bool { return r.DescendSoon([]byte("q"), []byte("r"), fn) }},
+	} {
+		db := tempDB(t, Options{})
+		fillQueue(t, db, rows)
+		entry(db, func(b *Batch) {
+			for i := tc.delete; i < tc.delete+deleted; i++ {
+				b.Delete(fmt.Appendf(nil, "q%06d", i))
+			}
+		})
+		if err := db.Walk(func(Reader, State) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		var tries []string
+		done := false
+		for len(tries) < 10 && !done {
+			got := ""
+			if err := db.View(func(r Reader, _ State) error {
+				r.Ascend([]byte("q"), []byte("q\x00"), func(_, _ []byte) bool { return true }) // so all is in order
+				done = tc.walk(r.(Hurried), func(k, _ []byte) bool {
+					got = string(k)
+					return false
+				})
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			tries = append(tries, got)
+		}
+		if n := len(tries); n < 3 || n > 5 || tries[n-1] != tc.want || tries[0] != "" {
+			t.Errorf("%s: found in turn %q, want nothing some times and then %s", tc.name, tries, tc.want)
+		}
+	}
+}
+
 // A walk over rows of several kinds goes on in its order behind a gap of one.
 func TestAWalkGoesOnBehindAGap(t *testing.T) {
 	db := tempDB(t, Options{leastGap: 1})

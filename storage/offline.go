@@ -268,13 +268,13 @@ func (o *offlineFile) Get(key []byte) ([]byte, bool) {
 // Ascend implements Reader.
 func (o *offlineFile) Ascend(from, to []byte, fn func(key, value []byte) bool) {
 	v := o.view()
-	v.ascend(from, to, false, fn)
+	v.ascend(from, to, walk{}, fn)
 }
 
 // Descend implements Reader.
 func (o *offlineFile) Descend(from, to []byte, fn func(key, value []byte) bool) {
 	v := o.view()
-	v.descend(from, to, false, fn)
+	v.descend(from, to, walk{}, fn)
 }
 
 // Room implements Reader.

@@ -47,7 +47,7 @@ func TestWhoIsInAHurryIsToldOfDisorder(t *testing.T) {
 	setAll(db, 1)
 	ready := func(from, to string) (is bool) {
 		if err := db.View(func(r Reader, _ State) error {
-			is = r.(*live).Ready([]byte(from), []byte(to))
+			is = r.(*live).ready([]byte(from), []byte(to))
 			return nil
 		}); err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestOrderIsMadeBesideWriters(t *testing.T) {
 	}
 	reader(func() error {
 		return db.View(func(r Reader, _ State) error {
-			if !r.(*live).Ready([]byte("k"), []byte("l")) {
+			if !r.(*live).ready([]byte("k"), []byte("l")) {
 				waited++
 				return nil
 			}

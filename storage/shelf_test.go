@@ -114,8 +114,8 @@ func TestReadersLeaveOtherShelvesAlone(t *testing.T) {
 	}
 	read := func(from, to string) (rows int) {
 		each := func(_, _ []byte) bool { rows++; return true }
-		db.ascend([]byte(from), []byte(to), false, each)
-		db.descend([]byte(from), []byte(to), false, each)
+		db.ascend([]byte(from), []byte(to), walk{}, each)
+		db.descend([]byte(from), []byte(to), walk{}, each)
 		return rows
 	}
 	for _, tc := range []struct {

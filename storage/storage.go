@@ -24,6 +24,17 @@ type Reader interface {
 	Room(slot int) Room
 }
 
+// Hurried is a Reader for who must not keep others waiting, as that of a View is.
+type Hurried interface {
+	// AscendSoon is Ascend, unless it finds that this takes long for other
+	// reasons than fn: much was written that is not in order yet, or many rows
+	// were deleted. Then it ends, for good or in the middle, and says so. A
+	// Snapshot is what helps; later the same may be done soon.
+	AscendSoon(from, to []byte, fn func(key, value []byte) bool) (done bool)
+	// DescendSoon is Descend likewise.
+	DescendSoon(from, to []byte, fn func(key, value []byte) bool) (done bool)
+}
+
 // Writer changes rows. The table takes over key and value: the caller must
 // not modify them afterwards. Slices that a Writer's own Get, Ascend and
 // Descend returned may be passed back: a Batch hands out memory that lives on.

@@ -36,14 +36,21 @@ func (v *view) get(key []byte) (value []byte, ok bool) {
 	return value, value != nil
 }
 
-// ascend merges the layers. With lasting set, rows of the data file are copied
-// before fn sees them.
-func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
+// walk is how rows are walked.
+type walk struct {
+	lasting bool // rows of the data file are copied before fn sees them
+	most    int  // deleted rows that may be passed; 0: any number
+}
+
+// ascend merges the layers. It says whether it has not passed too many deleted
+// rows.
+func (v *view) ascend(from, to []byte, w walk, fn func(key, value []byte) bool) (done bool) {
 	m := newMerge(v, from, to)
 	defer m.release()
 	var ok bool
 	enough := v.gaps.enough()
-	dead, since := 0, from // deleted rows, and where they begin:
+	passed := 0
+	dead, since := 0, from // deleted rows just now, and where they begin:
 	var last []byte        // behind this row, if it is not nil
 	if gap, known := v.gaps.at(from); known {
 		dead, since, ok = enough, gap.from, m.first(gap.to)
@@ -67,6 +74,10 @@ func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) 
 					continue
 				}
 			}
+			if passed++; passed == w.most {
+				found(append(bytes.Clone(m.key), 0))
+				return false
+			}
 			ok = m.next()
 			continue
 		}
@@ -74,21 +85,29 @@ func (v *view) ascend(from, to []byte, lasting bool, fn func(key, value []byte) 
 			found(m.key)
 			dead = 0
 		}
-		if !m.emit(lasting, fn) {
-			return
+		if !m.emit(w.lasting, fn) {
+			return true
 		}
 		last = m.key
 		ok = m.next()
 	}
 	found(to)
+	return true
 }
 
-func (v *view) descend(from, to []byte, lasting bool, fn func(key, value []byte) bool) {
+// descend is ascend in the other direction.
+func (v *view) descend(from, to []byte, w walk, fn func(key, value []byte) bool) (done bool) {
 	m := newMerge(v, from, to)
 	defer m.release()
 	var ok bool
 	enough := v.gaps.enough()
-	dead, until := 0, to // deleted rows, and what they end before
+	passed := 0
+	dead, until := 0, to // deleted rows just now, and what they end before
+	found := func(from []byte) {
+		if dead >= enough {
+			v.gaps.add(from, until)
+		}
+	}
 	if gap, known := v.gaps.below(to); known {
 		dead, until, ok = enough, gap.to, m.last(gap.from)
 	} else {
@@ -102,21 +121,25 @@ func (v *view) descend(from, to []byte, lasting bool, fn func(key, value []byte)
 					continue
 				}
 			}
+			if passed++; passed == w.most {
+				found(m.key)
+				return false
+			}
 			ok = m.prev()
 			continue
 		}
-		if dead >= enough {
-			v.gaps.add(append(bytes.Clone(m.key), 0), until)
+		if dead > 0 {
+			found(append(bytes.Clone(m.key), 0))
+			dead = 0
 		}
-		if !m.emit(lasting, fn) {
-			return
+		if !m.emit(w.lasting, fn) {
+			return true
 		}
-		dead, until = 0, m.key
+		until = m.key
 		ok = m.prev()
 	}
-	if dead >= enough {
-		v.gaps.add(from, until)
-	}
+	found(from)
+	return true
 }
 
 // live is a DB as a Reader for those who hold its lock.
@@ -131,19 +154,31 @@ func (l *live) Get(key []byte) ([]byte, bool) {
 }
 
 func (l *live) Ascend(from, to []byte, fn func(key, value []byte) bool) {
-	l.view.ascend(from, to, false, fn)
+	l.view.ascend(from, to, walk{}, fn)
 }
 
 func (l *live) Descend(from, to []byte, fn func(key, value []byte) bool) {
-	l.view.descend(from, to, false, fn)
+	l.view.descend(from, to, walk{}, fn)
 }
 
 func (l *live) Room(slot int) Room { return l.state.Rooms[slot] }
 
-// Ready says whether the rows of a range can be walked at once. If not, much was
-// written since they were last read in order: who is in a hurry takes a Snapshot,
-// which sees to that first without keeping others waiting.
-func (l *live) Ready(from, to []byte) bool {
+// mostPassed is how many deleted rows who is in a hurry passes.
+const mostPassed = 4096
+
+// AscendSoon implements Hurried.
+func (l *live) AscendSoon(from, to []byte, fn func(key, value []byte) bool) (done bool) {
+	return l.ready(from, to) && l.view.ascend(from, to, walk{most: mostPassed}, fn)
+}
+
+// DescendSoon implements Hurried.
+func (l *live) DescendSoon(from, to []byte, fn func(key, value []byte) bool) (done bool) {
+	return l.ready(from, to) && l.view.descend(from, to, walk{most: mostPassed}, fn)
+}
+
+// ready says whether the rows of a range are in order. If not, the next who takes a
+// Snapshot sees to that first.
+func (l *live) ready(from, to []byte) bool {
 	low, high := shelvesOf(from, to)
 	for i := low; i <= high; i++ {
 		if s := l.active.shelves[i]; s != nil && !s.ready() {
@@ -309,12 +344,12 @@ func (s *Snapshot) Room(slot int) Room { return s.state.Rooms[slot] }
 
 // Ascend implements Reader.
 func (s *Snapshot) Ascend(from, to []byte, fn func(key, value []byte) bool) {
-	s.view.ascend(from, to, false, s.whileAlive(fn))
+	s.view.ascend(from, to, walk{}, s.whileAlive(fn))
 }
 
 // Descend implements Reader.
 func (s *Snapshot) Descend(from, to []byte, fn func(key, value []byte) bool) {
-	s.view.descend(from, to, false, s.whileAlive(fn))
+	s.view.descend(from, to, walk{}, s.whileAlive(fn))
 }
 
 // whileAlive asks for the time every few rows.

@@ -6,8 +6,8 @@ import "github.com/parlorchat/parlor/storage"
 // panic, wherever he is, so that no command need know of it.
 type limited struct {
 	storage.Reader
-	order interface{ Ready(from, to []byte) bool } // see storage.DB.View; nil: there is nothing to wait for
-	left  int                                      // rows
+	hurried storage.Hurried // the same; nil: it never takes long
+	left    int             // rows
 }
 
 // rowBytes is how many bytes of values count as a row.
@@ -17,7 +17,7 @@ type tooMuch struct{}
 
 func (l *limited) look(value []byte) {
 	if l.left -= 1 + len(value)/rowBytes; l.left < 0 {
-		panic(tooMuch{})
+		l.end()
 	}
 }
 
@@ -28,21 +28,24 @@ func (l *limited) Get(key []byte) (value []byte, ok bool) {
 }
 
 func (l *limited) Ascend(from, to []byte, fn func(key, value []byte) bool) {
-	l.await(from, to)
-	l.Reader.Ascend(from, to, l.looking(fn))
+	if l.hurried == nil {
+		l.Reader.Ascend(from, to, l.looking(fn))
+	} else if !l.hurried.AscendSoon(from, to, l.looking(fn)) {
+		l.end()
+	}
 }
 
 func (l *limited) Descend(from, to []byte, fn func(key, value []byte) bool) {
-	l.await(from, to)
-	l.Reader.Descend(from, to, l.looking(fn))
+	if l.hurried == nil {
+		l.Reader.Descend(from, to, l.looking(fn))
+	} else if !l.hurried.DescendSoon(from, to, l.looking(fn)) {
+		l.end()
+	}
 }
 
-// await ends who would have to wait for rows to be brought into order.
-func (l *limited) await(from, to []byte) {
-	if l.order != nil && !l.order.Ready(from, to) {
-		l.left = -1
-		panic(tooMuch{})
-	}
+func (l *limited) end() {
+	l.left = -1
+	panic(tooMuch{})
 }
 
 func (l *limited) looking(fn func(key, value []byte) bool) func(key, value []byte) bool {
@@ -53,12 +56,12 @@ func (l *limited) looking(fn func(key, value []byte) bool) func(key, value []byt
 }
 
 // Within calls fn, which reads from t, a reader. If it looks at more than so many
-// rows, of which a large value is several, or would have to wait until rows are in
-// order, it is ended in the middle, and Within says that it is not done.
+// rows, of which a large value is several, or a walk takes long for other reasons
+// (storage.Hurried), it is ended in the middle, and Within says that it is not done.
 func (t *Tx) Within(rows int, fn func()) (done bool) {
 	all := t.rows
-	order, _ := all.(interface{ Ready(from, to []byte) bool })
-	t.limit = limited{all, order, rows}
+	hurried, _ := all.(storage.Hurried)
+	t.limit = limited{all, hurried, rows}
 	t.rows = &t.limit
 	defer func() {
 		t.rows = all

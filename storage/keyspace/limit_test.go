@@ -13,7 +13,8 @@ import (
 // disordered are rows of which much was written just now.
 type disordered struct{ storage.Reader }
 
-func (disordered) Ready(_, _ []byte) bool { return false }
+func (disordered) AscendSoon(_, _ []byte, _ func(key, value []byte) bool) bool  { return false }
+func (disordered) DescendSoon(_, _ []byte, _ func(key, value []byte) bool) bool { return false }
 
 // A read within its limit is done; one that looks at more is ended where it is,
 // however it goes on, and the reader is good for others.

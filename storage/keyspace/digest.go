@@ -30,7 +30,7 @@ func Digest(rows storage.Reader, from []byte, limit int64, stop func() error) (E
 	for slot := range storage.RoomCount {
 		d.rooms = append(d.rooms, appendNumber(nil, number(rows, slot)))
 	}
-	for _, typ := range []Type{Hash, Set, ZSet, List, Stream} {
+	for _, typ := range []Type{Hash, Set, ZSet, List, Stream, String} {
 		d.owned = append(d.owned, rowsOf(typ)...)
 	}
 	row, own, err := decodeStart(from)

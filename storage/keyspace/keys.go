@@ -97,7 +97,7 @@ func (t *Tx) Copy(from []byte, db uint8, to []byte) error {
 func (t *Tx) copyRows(from, to *object) {
 	for _, first := range rowsOf(from.typ) {
 		prefix := appendID(nil, first, from.id)
-		m := t.maker(to, int(from.count))
+		m := t.maker(to, from.ownRows())
 		t.look(prefix, after(prefix), func(k, v []byte) bool {
 			t.buf = append(appendID(t.buf[:0], first, to.id), k[len(prefix):]...)
 			m.add(t.buf, v)
@@ -105,6 +105,14 @@ func (t *Tx) copyRows(from, to *object) {
 		})
 		m.lay()
 	}
+}
+
+// ownRows is how many rows of one kind an object has of its own, about.
+func (o *object) ownRows() int {
+	if o.typ == String {
+		return int(o.count / stringChunk)
+	}
+	return int(o.count)
 }
 
 // ExpireAt gives the time in ms at which a key expires; ok is false if it does

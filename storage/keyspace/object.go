@@ -19,7 +19,7 @@ type object struct {
 	typ    Type
 	expire int64  // ms since 1970; 0: never
 	rev    uint64 // log index of the last change
-	count  int64  // fields, members or entries
+	count  int64  // fields, members or entries; bytes of a string that is cut up
 
 	body []byte // a string, or the elements of a small object
 
@@ -81,7 +81,12 @@ type streamMeta struct {
 	groups     int64
 }
 
-const metaVersion = 1
+// Versions of a meta row. The second is that of a string that is cut up, which
+// programs that know the first alone must not take for an empty one.
+const (
+	metaVersion      = 1
+	metaVersionBytes = 2
+)
 
 // Flags of a meta row.
 const (
@@ -121,8 +126,12 @@ func (o *object) encode() []byte {
 	} else {
 		size += 1 + len(o.body)
 	}
+	version := byte(metaVersion)
+	if o.apart && o.typ == String {
+		version = metaVersionBytes
+	}
 	b := make([]byte, 0, size)
-	b = append(b, metaVersion, byte(o.typ), flags)
+	b = append(b, version, byte(o.typ), flags)
 	be := binary.BigEndian
 	b = be.AppendUint64(b, o.rev)
 	if o.expire != 0 {
@@ -165,8 +174,8 @@ func (o *object) decode(value []byte) error {
 	if len(b) < 11 {
 		return errShortMeta
 	}
-	if b[0] != metaVersion {
-		return fmt.Errorf("meta row of version %d, this program knows %d", b[0], metaVersion)
+	if b[0] != metaVersion && b[0] != metaVersionBytes {
+		return fmt.Errorf("meta row of version %d, this program knows %d and %d", b[0], metaVersion, metaVersionBytes)
 	}
 	o.typ = Type(b[1])
 	if o.typ == None || o.typ > List {
@@ -374,6 +383,8 @@ func rowsOf(typ Type) []byte {
 		return []byte{rowZSet}
 	case List:
 		return []byte{rowList}
+	case String:
+		return []byte{rowChunk}
 	}
 	return []byte{rowStream}
 }

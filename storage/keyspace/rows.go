@@ -19,6 +19,7 @@ const (
 	rowZSet    = 'z' // <object 8>'0'<place 6><member> → score 8; <object 8>'1'<score 8><member> → ""
 	rowStream  = 'x' // see stream.go and group.go
 	rowList    = 'l' // <object 8><index 8> → element
+	rowChunk   = 'b' // <object 8><chunk 4> → bytes of a long string
 	rowGarbage = 'g' // <object 8> → first bytes of the rows to remove
 	// rowLeftRoom names a room without a database. In its value are the first
 	// bytes of the rows to remove; the first is that of the scan index, which
@@ -29,7 +30,7 @@ const (
 
 // LookedUp are the first bytes of the rows that commands ask for one by one more
 // than in order, for storage.Options.
-const LookedUp = string(rowMeta) + string(rowHash) + string(rowSet) + string(rowZSet) + string(rowList)
+const LookedUp = string(rowMeta) + string(rowHash) + string(rowSet) + string(rowZSet) + string(rowList) + string(rowChunk)
 
 // placeSize is the length of a place in a row key. 48 bits: a cursor is one,
 // and there are clients that keep cursors in a float64.

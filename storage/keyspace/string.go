@@ -6,7 +6,7 @@ func (t *Tx) Get(key []byte) (value []byte, ok bool, err error) {
 	if o == nil {
 		return nil, false, err
 	}
-	return o.body, true, nil
+	return t.whole(o), true, nil
 }
 
 // Set puts a string at a key. Any former value and its expiry are gone.
@@ -39,8 +39,12 @@ func (t *Tx) set(key, value []byte, expire int64) error {
 		}
 		return nil
 	}
-	if o.typ != None && o.typ != String {
+	switch {
+	case o.typ != None && o.typ != String:
 		t.remove(o)
+	case o.apart:
+		t.discard(o)
+		o.forgetRows()
 	}
 	o.typ, o.expire, o.body = String, expire, value
 	t.save(o)

@@ -217,6 +217,15 @@ func (v *verifier) apart(o *object) {
 			}
 			n++
 		})
+	case String:
+		each(rowChunk, func(k, val []byte) {
+			if len(k) != chunkHead+4 {
+				v.fail("key %q: row %q is no chunk", o.key(), k)
+			} else if begin := int64(binary.BigEndian.Uint32(k[chunkHead:])) * stringChunk; len(val) > stringChunk || begin+int64(len(val)) > o.count {
+				v.fail("key %q: row %q has %d bytes of the string's %d", o.key(), k, len(val), o.count)
+			}
+		})
+		n = o.count
 	case Stream:
 		n = v.stream(o, each)
 	default:
@@ -364,7 +373,7 @@ func (v *verifier) strays() {
 
 // orphans looks for rows that belong to no key and are not garbage.
 func (v *verifier) orphans() {
-	for _, first := range []byte{rowHash, rowField, rowSet, rowZSet, rowStream, rowList} {
+	for _, first := range []byte{rowHash, rowField, rowSet, rowZSet, rowStream, rowList, rowChunk} {
 		v.rows.Ascend([]byte{first}, []byte{first + 1}, func(k, _ []byte) bool {
 			if len(k) < 9 {
 				v.fail("row %q is too short", k)

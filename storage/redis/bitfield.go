@@ -154,32 +154,47 @@ func bitfield(readOnly bool) handler {
 		if err != nil {
 			return command.Reply{}, err
 		}
-		former, _, err := c.Get(args[1])
+		size, _, err := c.StrLen(args[1])
 		if err != nil {
 			return command.Reply{}, err
 		}
-		size, changes := int64(0), false
-		for _, op := range ops {
-			if op.kind != 'g' {
-				size, changes = max(size, (op.offset+int64(op.width)-1)>>3+1), true
+		var all, changed byteSpan // that are looked at, that may be changed
+		for i := range ops {
+			all.take(&ops[i])
+			if ops[i].kind != 'g' {
+				changed.take(&ops[i])
 			}
 		}
-		if size > maxBits/8 {
+		if changed.end > maxBits/8 {
 			return command.Reply{}, errBitOffset
 		}
-		v := former
-		if changes {
-			v = widened(former, int(size))
+		former, err := c.GetRange(args[1], all.begin, all.end-all.begin)
+		if err != nil {
+			return command.Reply{}, err
 		}
+		v := widened(former, int(max(min(all.end, max(size, changed.end))-all.begin, 0))) // beyond that there are zeros
 		out := make([]command.Reply, 0, len(ops))
 		for i := range ops {
+			ops[i].offset -= all.begin * 8
 			out = append(out, ops[i].run(v))
 		}
-		if changes && !bytes.Equal(v, former) {
-			err = c.SetKeepTTL(args[1], v)
+		if changed.end > size || !bytes.Equal(v[:len(former)], former) {
+			_, err = c.SetRange(args[1], changed.begin, v[changed.begin-all.begin:changed.end-all.begin])
 		}
 		return command.Array(out...), err
 	}
+}
+
+// byteSpan is a range of bytes; the zero byteSpan has none.
+type byteSpan struct{ begin, end int64 }
+
+// take makes the span one that has the bytes of an operation too.
+func (s *byteSpan) take(op *fieldOp) {
+	begin, end := op.offset>>3, (op.offset+int64(op.width)-1)>>3+1
+	if s.end == 0 {
+		s.begin = begin
+	}
+	s.begin, s.end = min(s.begin, begin), max(s.end, end)
 }
 
 // run carries an operation out on a string.

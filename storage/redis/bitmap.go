@@ -68,17 +68,18 @@ func setbit(c *command.Call, args [][]byte) (command.Reply, error) {
 	if !ok || on&^1 != 0 {
 		return command.Reply{}, errBit
 	}
-	old, had, err := c.Get(args[1])
+	old, err := c.GetRange(args[1], at>>3, 1)
 	if err != nil {
 		return command.Reply{}, err
 	}
-	before := bitAt(old, at)
-	if had && before == on && at>>3 < int64(len(old)) {
+	before := bitAt(old, at&7)
+	if before == on && len(old) > 0 {
 		return command.Int(before), nil
 	}
-	v := widened(old, int(at>>3)+1)
-	v[at>>3] = v[at>>3]&^(1<<(7-at&7)) | byte(on)<<(7-at&7)
-	return command.Int(before), c.SetKeepTTL(args[1], v)
+	v := widened(old, 1)
+	v[0] = v[0]&^(1<<(7-at&7)) | byte(on)<<(7-at&7)
+	_, err = c.SetRange(args[1], at>>3, v)
+	return command.Int(before), err
 }
 
 func getbit(c *command.Call, args [][]byte) (command.Reply, error) {
@@ -86,8 +87,8 @@ func getbit(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	v, _, err := c.Get(args[1])
-	return command.Int(bitAt(v, at)), err
+	v, err := c.GetRange(args[1], at>>3, 1)
+	return command.Int(bitAt(v, at&7)), err
 }
 
 // bitUnit reads BYTE or BIT.
@@ -99,13 +100,17 @@ func bitUnit(arg []byte) (byBit bool, err error) {
 }
 
 func bitcount(c *command.Call, args [][]byte) (command.Reply, error) {
-	v, had, err := c.Get(args[1])
+	size, had, err := c.StrLen(args[1])
 	if err != nil || !had {
 		return command.Int(0), err
 	}
+	count := func(from, to int64) (command.Reply, error) {
+		v, err := c.GetRange(args[1], from>>3, (to+7)>>3-from>>3)
+		return command.Int(countBits(v, from&7, from&7+to-from)), err
+	}
 	switch len(args) {
 	case 2:
-		return command.Int(countBits(v, 0, int64(len(v))*8)), nil
+		return count(0, size*8)
 	case 4, 5:
 	default:
 		return command.Reply{}, command.ErrSyntax
@@ -131,15 +136,15 @@ func bitcount(c *command.Call, args [][]byte) (command.Reply, error) {
 			unit = 1
 		}
 	}
-	n := int64(len(v)) * 8 / unit
+	n := size * 8 / unit
 	if end < 0 {
 		end = max(end+n, 0)
 	}
-	from, count, ok := span(start, end, n)
+	from, units, ok := span(start, end, n)
 	if !ok {
 		return command.Int(0), nil
 	}
-	return command.Int(countBits(v, from*unit, (from+count)*unit)), nil
+	return count(from*unit, (from+units)*unit)
 }
 
 // countBits counts the bits that are set from one offset up to another.

@@ -81,6 +81,17 @@ func TestLargeKeys(t *testing.T) {
 		"list": func(key string) {
 			l.fill(key, []string{"RPUSH", key}, func(i int) []string { return []string{name(i)} })
 		},
+		"string": func(key string) {
+			var b strings.Builder
+			for i := range n {
+				b.WriteString(name(i))
+				if i == n/2 || i == n-1 {
+					l.do("APPEND", key, b.String())
+					b.Reset()
+					l.disk.checkpoint(t)
+				}
+			}
+		},
 		"stream": func(key string) {
 			for i := range n {
 				l.do("XADD", key, fmt.Sprintf("%d-1", i+1), "field", "value")
@@ -90,6 +101,7 @@ func TestLargeKeys(t *testing.T) {
 			}
 		},
 	}
+	size := int64(n * len(name(0))) // of the string
 	half, most := strconv.Itoa(n/2), strconv.Itoa(n-10)
 	for _, c := range []struct {
 		kind string
@@ -101,6 +113,7 @@ func TestLargeKeys(t *testing.T) {
 		{"set", 10, []string{"SORT", "k", "ALPHA", "LIMIT", "0", "10", "STORE", "to"}}, {"set", int64(n), []string{"SORT", "k", "ALPHA", "STORE", "to"}},
 		{"zset", 1, []string{"DEL", "k"}}, {"zset", int64(n - 9), []string{"ZREMRANGEBYRANK", "k", "0", strconv.Itoa(n - 10)}}, {"zset", int64(n / 2), []string{"ZREMRANGEBYSCORE", "k", "-inf", "(" + half}}, {"zset", int64(n), []string{"ZREMRANGEBYSCORE", "k", "-inf", "inf"}}, {"zset", int64(n), []string{"ZUNIONSTORE", "to", "1", "k"}}, {"zset", int64(n), []string{"ZRANGESTORE", "to", "k", "0", "-1"}}, {"zset", 0, []string{"ZPOPMIN", "k", half}}, {"zset", int64(n / 2), []string{"ZRANK", "k", name(n / 2)}}, {"zset", int64(n), []string{"ZCOUNT", "k", "-inf", "inf"}},
 		{"list", 1, []string{"DEL", "k"}}, {"list", 0, []string{"LTRIM", "k", "0", "9"}}, {"list", 0, []string{"LTRIM", "k", "10", "-1"}}, {"list", 0, []string{"LTRIM", "k", half, "-1"}}, {"list", 1, []string{"LREM", "k", "0", name(n / 2)}}, {"list", int64(n + 1), []string{"LINSERT", "k", "BEFORE", name(n / 2), "new"}}, {"list", 0, []string{"LSET", "k", half, "new"}}, {"list", 0, []string{"LPOP", "k", most}}, {"list", int64(n / 2), []string{"LPOS", "k", name(n / 2)}},
+		{"string", 1, []string{"DEL", "k"}}, {"string", 0, []string{"SETBIT", "k", "8", "1"}}, {"string", size + 3, []string{"APPEND", "k", "end"}}, {"string", size, []string{"SETRANGE", "k", "100", "new"}}, {"string", 0, []string{"BITFIELD", "k", "INCRBY", "u8", "#100", "1"}}, {"string", size, []string{"STRLEN", "k"}}, {"string", 0, []string{"GETRANGE", "k", "-100", "-1"}}, {"string", 1, []string{"GETBIT", "k", "9"}}, {"string", 1, []string{"COPY", "k", "to"}}, {"string", 0, []string{"RENAME", "k", "to"}}, {"string", 0, []string{"GET", "k"}},
 		{"stream", 1, []string{"DEL", "k"}}, {"stream", int64(n - 10), []string{"XTRIM", "k", "MAXLEN", "10"}}, {"stream", int64(n), []string{"XTRIM", "k", "MAXLEN", "0"}}, {"stream", 0, []string{"XADD", "k", "MAXLEN", "10", "*", "f", "v"}},
 	} {
 		if kinds[c.kind] == nil {

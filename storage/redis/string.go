@@ -312,20 +312,20 @@ func incrbyfloat(c *command.Call, args [][]byte) (command.Reply, error) {
 }
 
 func appendString(c *command.Call, args [][]byte) (command.Reply, error) {
-	v, _, err := c.Get(args[1])
+	n, _, err := c.StrLen(args[1])
 	if err != nil {
 		return command.Reply{}, err
 	}
-	if len(v)+len(args[2]) > keyspace.MaxValue {
+	if n+int64(len(args[2])) > keyspace.MaxValue {
 		return command.Reply{}, errStringSize
 	}
-	joined := append(append(make([]byte, 0, len(v)+len(args[2])), v...), args[2]...)
-	return command.Int(int64(len(joined))), c.SetKeepTTL(args[1], joined)
+	n, err = c.SetRange(args[1], n, args[2])
+	return command.Int(n), err
 }
 
 func strlen(c *command.Call, args [][]byte) (command.Reply, error) {
-	v, _, err := c.Get(args[1])
-	return command.Int(int64(len(v))), err
+	n, _, err := c.StrLen(args[1])
+	return command.Int(n), err
 }
 
 func getrange(c *command.Call, args [][]byte) (command.Reply, error) {
@@ -337,11 +337,10 @@ func getrange(c *command.Call, args [][]byte) (command.Reply, error) {
 	if err != nil {
 		return command.Reply{}, err
 	}
-	v, _, err := c.Get(args[1])
+	n, _, err := c.StrLen(args[1])
 	if err != nil || (start < 0 && end < 0 && start > end) {
 		return command.BulkString(""), err
 	}
-	n := int64(len(v))
 	if end < 0 {
 		end = max(end+n, 0)
 	}
@@ -349,7 +348,8 @@ func getrange(c *command.Call, args [][]byte) (command.Reply, error) {
 	if !ok {
 		return command.BulkString(""), nil
 	}
-	return command.Bulk(v[from : from+count]), nil
+	v, err := c.GetRange(args[1], from, count)
+	return command.Bulk(v), err
 }
 
 func setrange(c *command.Call, args [][]byte) (command.Reply, error) {
@@ -360,19 +360,17 @@ func setrange(c *command.Call, args [][]byte) (command.Reply, error) {
 	if offset < 0 {
 		return command.Reply{}, errOffset
 	}
-	old, _, err := c.Get(args[1])
+	n, _, err := c.StrLen(args[1])
 	if err != nil {
 		return command.Reply{}, err
 	}
 	patch := args[3]
 	if len(patch) == 0 {
-		return command.Int(int64(len(old))), nil
+		return command.Int(n), nil
 	}
 	if offset > keyspace.MaxValue-int64(len(patch)) {
 		return command.Reply{}, errStringSize
 	}
-	v := make([]byte, max(len(old), int(offset)+len(patch)))
-	copy(v, old)
-	copy(v[offset:], patch)
-	return command.Int(int64(len(v))), c.SetKeepTTL(args[1], v)
+	n, err = c.SetRange(args[1], offset, patch)
+	return command.Int(n), err
 }

@@ -48,6 +48,11 @@ var Templates = []string{
 	"SETBIT $K $o 0|1", "SETBIT $K $o 1", "GETBIT $K $o", "BITCOUNT $K [ $J $J [ BYTE|BIT ] ]", "BITPOS $K 0|1 [ $J [ $J [ BYTE|BIT ] ] ]", "BITOP AND|OR|XOR $K { $K }", "BITOP NOT $K $K",
 	"BITFIELD $K { GET $n $o }", "BITFIELD $K [ OVERFLOW WRAP|SAT|FAIL ] { SET $n $o $I } [ OVERFLOW WRAP|SAT|FAIL ] { INCRBY $n $o $I }", "BITFIELD_RO $K { GET $n $o }",
 
+	"SETRANGE $f $d $V", "SETRANGE $f $d $q", "APPEND $f $q", "APPEND $f $V", "SETBIT $f $D8 0|1", "SETBIT $f $D8 1", "GETBIT $f $D8", "STRLEN $f", "SET $f $q", "SET $f $V [ GET ] [ KEEPTTL ]",
+	"GETRANGE $f $d $d", "BITCOUNT $f [ $d $d [ BYTE|BIT ] ]", "BITPOS $f 0|1 [ $d [ $d ] ]", "BITOP OR|XOR|AND $f { $f }", "BITOP NOT $f $f", "BITFIELD_RO $f { GET $n $D8 }",
+	"BITFIELD $f { GET $n $D8 }", "BITFIELD $f [ OVERFLOW WRAP|SAT|FAIL ] { SET $n $D8 $I } { INCRBY $n $D8 $I }", "GET $f", "COPY $f $f [ REPLACE ]", "RENAME $f $f", "INCR $f", "GETDEL $f", "GETSET $f $V", "MGET $f $K",
+	"PEXPIREAT $f $P", "LPUSH $f $V", "DEL $f", "TYPE $f", "MOVE $f 3", "COPY $f $f DB 3 REPLACE", "SORT $f", "PFCOUNT $f",
+
 	"SELECT 0", "SELECT 0", "SELECT 0", "SELECT 3", "MOVE $A 3", "MOVE $A 0|3|16", "SWAPDB 3 0|4|3", "FLUSHDB [ ASYNC|SYNC ]", "FLUSHALL [ ASYNC ]",
 	"LCS $K $K [ LEN ] [ IDX ] [ MINMATCHLEN $j ] [ WITHMATCHLEN ]", "LCS $K $K IDX [ MINMATCHLEN $j ] [ WITHMATCHLEN ]", "MSET string0 $O string1 $O",
 	"RPUSH $l { $i }", "RPUSH numbers { $D }", "SADD set0 $i", "SORT $C [ LIMIT $J $J ] [ ASC|DESC ] [ ALPHA ]", "SORT numbers [ DESC ] [ LIMIT $J $J ]", "SORT numbers [ DESC ] [ LIMIT $J $J ] STORE $l",
@@ -112,6 +117,14 @@ func (m *Maker) argument(kind string) string {
 		return m.Pick("zset0", "zset1", "zset2", "set0", "set1")
 	case "l":
 		return pool("list", 3)
+	case "f":
+		return pool("far", 2)
+	case "d":
+		return strconv.Itoa(m.R.IntN(m.R.IntN(60_000) + 1))
+	case "D8":
+		return strconv.Itoa(n(n(60_000)*8 + 1))
+	case "q":
+		return strings.Repeat(m.Pick("x", "\x00", "long ", "\xff\x80"), n(9000))
 	case "o":
 		return m.Pick(strconv.Itoa(n(100)), strconv.Itoa(n(20)), strconv.Itoa(n(3000)), "#"+strconv.Itoa(n(5)))
 	case "n":

@@ -29,6 +29,7 @@ type undo struct {
 	former   []byte
 	replaced bool
 	run      bool // key is the first of a run that was put
+	rows     int8 // how many more there were then, of what counts counts
 }
 
 // Mark is a point in a batch to roll back to.
@@ -93,7 +94,13 @@ func (b *Batch) put(r row) {
 		b.db.gaps.cut(r.key)
 	}
 	former, replaced := b.db.active.set(r)
-	b.undo = append(b.undo, undo{key: r.key, former: former, replaced: replaced})
+	u := undo{key: r.key, former: former, replaced: replaced}
+	if b.db.counts.concern[r.key[0]] {
+		by := b.db.difference(r, former, replaced)
+		b.db.counts.note(r.key, by)
+		u.rows = int8(by)
+	}
+	b.undo = append(b.undo, u)
 }
 
 // Room implements Reader.
@@ -120,6 +127,7 @@ func (b *Batch) RollbackTo(m Mark) {
 	o := b.db.active
 	for i := len(b.undo) - 1; i >= int(m); i-- {
 		c := &b.undo[i]
+		b.db.counts.note(c.key, -int64(c.rows))
 		switch {
 		case c.key == nil:
 			last := len(b.rooms) - 1

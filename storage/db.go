@@ -145,6 +145,7 @@ type DB struct {
 	recent *recent // of what is in the data file below view
 	file   *file
 	copied *overlay // copy of active that long readers share; nil after a change
+	counts *counts  // of ranges of view
 
 	disordered atomic.Int32 // number, from 1, of a shelf of active that is to be sorted; 0: none
 	epoch      uint64       // raised when the table is replaced by a snapshot
@@ -262,7 +263,7 @@ func (db *DB) open() error {
 func (db *DB) start(b *base, j *journal) {
 	db.view = view{active: newOverlay(), base: b, gaps: db.opt.newGaps(), state: b.state}
 	db.saved = saved{b.state, b.meta}
-	db.recent = db.opt.newRecent()
+	db.recent, db.counts = db.opt.newRecent(), new(counts)
 	if j == nil {
 		db.settle()
 		db.disk.Lock()

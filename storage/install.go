@@ -291,7 +291,7 @@ func (db *DB) replace(f *file, b *base) {
 	db.mu.Lock()
 	oldFile, oldBase := db.file, db.base
 	db.epoch++
-	db.file, db.recent, db.copied = f, db.opt.newRecent(), nil
+	db.file, db.recent, db.copied, db.counts = f, db.opt.newRecent(), nil, new(counts)
 	db.view = view{active: newOverlay(), base: b, gaps: db.opt.newGaps(), state: b.state}
 	db.saved = saved{b.state, b.meta}
 	db.former = append(stillOpen(db.former), oldFile)

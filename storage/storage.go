@@ -35,6 +35,19 @@ type Hurried interface {
 	DescendSoon(from, to []byte, fn func(key, value []byte) bool) (done bool)
 }
 
+// Counter is a Reader that may know how many rows lie in a range without passing
+// all of them. ok is false if it does not: then a Snapshot that is taken after
+// that and asked the same will, which passes all rows once, and later whoever
+// reads in a View.
+type Counter interface {
+	// Before gives how many of the rows whose keys begin with prefix come before
+	// a key, which begins so, too.
+	Before(prefix, key []byte) (n int64, ok bool)
+	// At gives the key of the n-th of these rows, from 0; nil if there are not so
+	// many.
+	At(prefix []byte, n int64) (key []byte, ok bool)
+}
+
 // Writer changes rows. The table takes over key and value: the caller must
 // not modify them afterwards. Slices that a Writer's own Get, Ascend and
 // Descend returned may be passed back: a Batch hands out memory that lives on.

@@ -244,15 +244,19 @@ var (
 // and so has a limited lifetime. After that it reads nothing and Err says so.
 type Snapshot struct {
 	view
+	db       *DB
 	deadline time.Time
 	expired  atomic.Bool
 	closed   bool
+	counts   *counts   // of the table that this was taken of
+	counting *counting // a range that this one is to count; nil: none
+	counted  *counted  // it has; nil: none
 }
 
 // Snapshot gives the table as it is now. The caller must Close it.
 func (db *DB) Snapshot() (*Snapshot, error) {
 	db.tidy()
-	s := &Snapshot{deadline: time.Now().Add(db.opt.ReaderLifetime)}
+	s := &Snapshot{db: db, deadline: time.Now().Add(db.opt.ReaderLifetime)}
 	if db.shareCopy(s) {
 		return s, nil
 	}
@@ -284,6 +288,7 @@ func (db *DB) fill(s *Snapshot) {
 	s.view = db.view
 	s.active, s.gaps = db.copied, nil
 	s.base.retain()
+	s.counts, s.counting = db.counts, db.counts.begin()
 }
 
 // Walk calls fn with a Snapshot and closes it. It fails with ErrExpired if fn
@@ -316,6 +321,7 @@ func (s *Snapshot) Err() error {
 func (s *Snapshot) Close() {
 	if !s.closed {
 		s.closed = true
+		s.endCounting(nil)
 		s.base.release()
 	}
 }

@@ -43,6 +43,18 @@ func (l *limited) Descend(from, to []byte, fn func(key, value []byte) bool) {
 	}
 }
 
+// Before implements storage.Counter.
+func (l *limited) Before(prefix, key []byte) (n int64, ok bool) {
+	l.look(nil)
+	return countBefore(l.Reader, prefix, key)
+}
+
+// At implements storage.Counter.
+func (l *limited) At(prefix []byte, n int64) (key []byte, ok bool) {
+	l.look(nil)
+	return keyAt(l.Reader, prefix, n)
+}
+
 func (l *limited) end() {
 	l.left = -1
 	panic(tooMuch{})

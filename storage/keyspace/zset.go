@@ -432,13 +432,24 @@ func walkBody(body, from, to []byte, reverse bool, fn func(member []byte, score 
 
 // ZEachRank walks n members from rank start (from 0), counted from the lowest,
 // or from the highest if reverse. It takes time in proportion to the distance
-// of start from the nearer end, and n.
+// of start from the nearer end, and n; a reader, once such a set is counted, in
+// proportion to n.
 func (t *Tx) ZEachRank(key []byte, start, n int64, reverse bool, fn func(member []byte, score float64) bool) error {
 	o, err := t.read(key, ZSet)
 	if o == nil || start >= o.count || n <= 0 {
 		return err
 	}
 	n = min(n, o.count-start)
+	if place, ok := t.placeAt(o, start, n, reverse); ok {
+		visit := func(m []byte, s float64) bool {
+			n--
+			return fn(m, s) && n > 0
+		}
+		if reverse {
+			return t.zwalk(key, nil, append(place, 0), true, visit)
+		}
+		return t.zwalk(key, place, nil, false, visit)
+	}
 	if o.apart && start > o.count-start-n { // nearer to the other end
 		all := make([]Scored, 0, n)
 		skip := o.count - start - n
@@ -468,7 +479,7 @@ func (t *Tx) ZEachRank(key []byte, start, n int64, reverse bool, fn func(member 
 }
 
 // ZRank says how many members come before a member, or after it if reverse. It
-// takes time in proportion to that number.
+// takes time in proportion to that number, unless a reader has counted the set.
 func (t *Tx) ZRank(key, member []byte, reverse bool) (rank int64, ok bool, err error) {
 	o, err := t.read(key, ZSet)
 	if o == nil {
@@ -479,6 +490,12 @@ func (t *Tx) ZRank(key, member []byte, reverse bool) (rank int64, ok bool, err e
 		return 0, false, nil
 	}
 	me := append(appendScore(nil, score), member...)
+	if rank, ok := t.membersBefore(o, me); ok {
+		if reverse {
+			rank = o.count - 1 - rank
+		}
+		return rank, true, nil
+	}
 	from, to := []byte(nil), me
 	if reverse {
 		from, to = append(me, 0), nil

@@ -346,7 +346,11 @@ func countSpan(c *command.Call, args [][]byte, kind rangeKind) (command.Reply, e
 	if err := z.bounds(args[2], args[3]); err != nil {
 		return command.Reply{}, err
 	}
+	if kind == byScore {
+		n, err := c.ZCount(args[1], z.min.score, z.max.score, z.min.open, z.max.open)
+		return command.Int(n), err
+	}
 	n := int64(0)
-	err := z.each(c, args[1], func([]byte, float64) bool { n++; return n < math.MaxInt64 })
+	err := z.each(c, args[1], func([]byte, float64) bool { n++; return true })
 	return command.Int(n), err
 }

@@ -13,7 +13,8 @@ import (
 
 // With -single, one node of Parlor stands beside one Redis, both answering
 // only what is on disk, and redis-benchmark is the client of both. With -large
-// as well, values are of 10 KB and of 1 MB.
+// as well, values are of 10 KB and of 1 MB; with -elements, commands read or remove
+// elements of larger keys.
 
 // load is what redis-benchmark is asked to do.
 type load struct {
@@ -22,6 +23,7 @@ type load struct {
 	clients  int
 	pipeline int
 	requests int // 0: as many as one asks for, and more in pipelines
+	before   []string
 }
 
 // smallLoads are the commands, each with few and many clients, one by one and in
@@ -58,6 +60,32 @@ func largeLoads() []load {
 		}
 	}
 	return all
+}
+
+// elementLoads are reads of some elements, and removals of one, with 50 clients, one by one.
+// What is there is written before.
+func elementLoads() []load {
+	fill := func(n int, args ...string) []string {
+		return append([]string{"-n", strconv.Itoa(n), "-r", strconv.Itoa(n), "-P", "16"}, args...)
+	}
+	const many = 400_000
+	loads := []load{
+		{name: "LRANGE of 100", before: fill(100_000, "RPUSH", "list", "element"), args: []string{"LRANGE", "list", "0", "99"}},
+		{name: "LRANGE of 600", args: []string{"LRANGE", "list", "0", "599"}},
+		{name: "HGETALL of 12", before: fill(12, "HSET", "hash", "field:__rand_int__", value[:20]), args: []string{"HGETALL", "hash"}},
+		{name: "SMEMBERS of some 65", before: fill(100, "SADD", "members", "member:__rand_int__"), args: []string{"SMEMBERS", "members"}},
+		{name: "ZRANGE of 20", before: fill(many, "ZADD", "scores", "__rand_int__", "member:__rand_int__"), args: []string{"ZRANGE", "scores", "0", "19"}},
+		{name: "ZRANGE of 20 in the middle", args: []string{"ZRANGE", "scores", "100000", "100019"}},
+		{name: "ZRANGEBYSCORE of 20", args: []string{"ZRANGEBYSCORE", "scores", "5000", "+inf", "LIMIT", "0", "20"}},
+		{name: "ZRANK", args: []string{"ZRANK", "scores", "member:__rand_int__"}},
+		{name: "XREVRANGE of 10", before: fill(30_000, "XADD", "stream", "*", "field", "value"), args: []string{"XREVRANGE", "stream", "+", "-", "COUNT", "10"}},
+		{name: "SPOP", before: fill(many, "SADD", "set", "member:__rand_int__"), args: []string{"SPOP", "set"}},
+		{name: "ZPOPMIN", args: []string{"ZPOPMIN", "scores"}},
+	}
+	for i := range loads {
+		loads[i].clients, loads[i].pipeline = 50, 1
+	}
+	return loads
 }
 
 // parlorNode is one node at its defaults.
@@ -121,6 +149,13 @@ func compareSingle(loads []load, rounds, requests int) error {
 	fmt.Printf("| command | clients | pipeline | parlor | p99 | longest | redis | p99 | longest | parlor is |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, l := range loads {
 		var ours, theirs []measured
+		if l.before != nil {
+			for _, port := range []int{nodePort, redisPort} {
+				if err := exec.Command("redis-benchmark", append([]string{"-p", strconv.Itoa(port)}, l.before...)...).Run(); err != nil {
+					return fmt.Errorf("%s: writing what is read: %w", l.name, err)
+				}
+			}
+		}
 		for range rounds {
 			for _, side := range []struct {
 				port int

@@ -9,10 +9,10 @@ import (
 
 // What need not wait is served without the goroutine of the connection: what
 // concerns only the connection, and reads when this node may answer at once and
-// they turn out to be short, by the event loop, in the order in which connections send it; otherwise reads
-// and writes in two halves, of which the second is done by whoever knows that the
-// node has caught up, or the results. All else is handed to the goroutine, which
-// begins where the loop has left off.
+// they turn out to be short, by the event loop, in the order in which connections
+// send it; otherwise reads and writes in two halves, of which the second is done by
+// whoever knows that the node has caught up, or the results. All else is handed to
+// the goroutine, which begins where the loop has left off.
 
 // loopBatches is how many batches of a connection are served at a time before
 // it is handed to its goroutine, so that one client does not keep the others of

@@ -95,7 +95,7 @@ func (b *Batch) put(r row) {
 	}
 	former, replaced := b.db.active.set(r)
 	u := undo{key: r.key, former: former, replaced: replaced}
-	if b.db.counts.concern[r.key[0]] {
+	if b.db.counts.concern[r.key[0]] && b.db.counts.concerns(r.key) {
 		by := b.db.difference(r, former, replaced)
 		b.db.counts.note(r.key, by)
 		u.rows = int8(by)

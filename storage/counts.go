@@ -22,7 +22,7 @@ type counts struct {
 	ready   []*counted // that asked for last is the last
 	begun   []*counting
 	wanted  []byte    // the prefix of a range that the next Snapshot is to count; nil: none
-	concern [256]bool // by first byte: any of the ranges has such rows
+	concern [256]bool // by first byte: any of the ranges has such rows; changed while nobody writes
 }
 
 const (
@@ -52,6 +52,23 @@ type counting struct {
 type rowDelta struct {
 	key []byte
 	by  int64
+}
+
+// concerns says whether a row is of any range.
+func (c *counts) concerns(key []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.ready {
+		if bytes.HasPrefix(key, r.prefix) {
+			return true
+		}
+	}
+	for _, b := range c.begun {
+		if bytes.HasPrefix(key, b.prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // note is told of each row that comes to be or to an end.

@@ -159,22 +159,12 @@ func TestCountingBesideWriters(t *testing.T) {
 			read = db.Walk
 		}
 		rnd := rand.New(rand.NewPCG(uint64(i), 2))
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				prefix := []string{"z1", "z2"}[rnd.IntN(2)]
-				if err := read(func(r Reader, _ State) error {
-					_, err := sameAsWalked(r, prefix, fmt.Appendf(nil, "%s%04d", prefix, rnd.IntN(5000)), int64(rnd.IntN(4000)))
-					return err
-				}); err != nil {
-					t.Error(err)
-					return
-				}
-			}
+		again(t, &wg, stop, func() error {
+			prefix := []string{"z1", "z2"}[rnd.IntN(2)]
+			return read(func(r Reader, _ State) error {
+				_, err := sameAsWalked(r, prefix, fmt.Appendf(nil, "%s%04d", prefix, rnd.IntN(5000)), int64(rnd.IntN(4000)))
+				return err
+			})
 		})
 	}
 	rnd := rand.New(rand.NewPCG(9, 9))

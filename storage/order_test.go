@@ -85,22 +85,7 @@ func TestOrderIsMadeBesideWriters(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	hurried, waited := 0, 0
-	reader := func(read func() error) {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if err := read(); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	reader(func() error {
+	again(t, &wg, stop, func() error {
 		return db.View(func(r Reader, _ State) error {
 			if !r.(*live).ready([]byte("k"), []byte("l")) {
 				waited++
@@ -111,7 +96,7 @@ func TestOrderIsMadeBesideWriters(t *testing.T) {
 		})
 	})
 	for range 2 {
-		reader(func() error { return db.Walk(func(r Reader, _ State) error { return wholeAndInOrder(r) }) })
+		again(t, &wg, stop, func() error { return db.Walk(func(r Reader, _ State) error { return wholeAndInOrder(r) }) })
 	}
 	for version := range 60 {
 		setAll(db, version+2)

@@ -9,6 +9,23 @@ import (
 	"time"
 )
 
+// again has a goroutine do something again and again until stop is closed, or it fails.
+func again(t *testing.T, wg *sync.WaitGroup, stop <-chan struct{}, do func() error) {
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := do(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+}
+
 // While one goroutine moves money between accounts and another writes
 // checkpoints, no reader ever sees money appear or vanish. Run it with -race.
 func TestReadersSeeWholeBatches(t *testing.T) {
@@ -34,21 +51,7 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	every := func(do func() error) {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if err := do(); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
+	every := func(do func() error) { again(t, &wg, stop, do) }
 	every(func() error { return db.View(check) })
 	every(func() error { return db.Walk(check) })
 	every(func() error { _, _, _ = db.OverlayBytes(), db.Stats(), db.SnapshotSize(); return nil })

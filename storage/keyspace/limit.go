@@ -16,7 +16,13 @@ const rowBytes = 1024
 type tooMuch struct{}
 
 func (l *limited) look(value []byte) {
-	if l.left -= 1 + len(value)/rowBytes; l.left < 0 {
+	l.left--
+	l.work(int64(len(value)))
+}
+
+// work counts bytes that are to be worked on.
+func (l *limited) work(bytes int64) {
+	if l.left -= int(bytes / rowBytes); l.left < 0 {
 		l.end()
 	}
 }

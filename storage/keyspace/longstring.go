@@ -48,6 +48,9 @@ func (t *Tx) part(o *object, at, n int64) []byte {
 	if !o.apart {
 		return o.body[at : at+n : at+n]
 	}
+	if l, ok := t.rows.(*limited); ok {
+		l.work(n) // of which there may be few rows
+	}
 	out := make([]byte, n)
 	if n == 0 {
 		return out
@@ -60,7 +63,7 @@ func (t *Tx) part(o *object, at, n int64) []byte {
 		}
 	}
 	first, last := at/stringChunk, (at+n-1)/stringChunk
-	if last-first < fewElements { // see LPop
+	if last-first < fewElements { // see there
 		for chunk := first; chunk <= last; chunk++ {
 			t.buf = chunkRow(t.buf[:0], o.id, chunk)
 			if value, ok := t.rows.Get(t.buf); ok {

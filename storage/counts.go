@@ -21,7 +21,7 @@ type counts struct {
 	mu      sync.Mutex
 	ready   []*counted // that asked for last is the last
 	begun   []*counting
-	wanted  []byte    // the prefix of a range that the next Snapshot is to count; nil: none
+	wanted  []byte    // the prefix of a range that the next Walk is to count; nil: none
 	concern [256]bool // by first byte: any of the ranges has such rows; changed while nobody writes
 }
 
@@ -92,7 +92,7 @@ func (c *counts) note(key []byte, by int64) {
 	}
 }
 
-// find gives a range that is known, or has the next Snapshot count it. The caller
+// find gives a range that is known, or has the next Walk count it. The caller
 // holds mu.
 func (c *counts) find(prefix []byte) *counted {
 	for i, r := range c.ready {

@@ -102,7 +102,7 @@ func TestCountsAreWhatAWalkFinds(t *testing.T) {
 			case 3:
 				ask(db.Walk)
 			case 4:
-				s, err := db.Snapshot()
+				s, err := db.snapshot(true)
 				if err != nil {
 					t.Fatal(err)
 				}

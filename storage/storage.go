@@ -28,17 +28,16 @@ type Reader interface {
 type Hurried interface {
 	// AscendSoon is Ascend, unless it finds that this takes long for other
 	// reasons than fn: much was written that is not in order yet, or many rows
-	// were deleted. Then it ends, for good or in the middle, and says so. A
-	// Snapshot is what helps; later the same may be done soon.
+	// were deleted. Then it ends, for good or in the middle, and says so. Walk
+	// is what helps; later the same may be done soon.
 	AscendSoon(from, to []byte, fn func(key, value []byte) bool) (done bool)
 	// DescendSoon is Descend likewise.
 	DescendSoon(from, to []byte, fn func(key, value []byte) bool) (done bool)
 }
 
 // Counter is a Reader that may know how many rows lie in a range without passing
-// all of them. ok is false if it does not: then a Snapshot that is taken after
-// that and asked the same will, which passes all rows once, and later whoever
-// reads in a View.
+// all of them. ok is false if it does not: then a Walk after that which asks the
+// same will, and passes all rows once, and later whoever reads in a View.
 type Counter interface {
 	// Before gives how many of the rows whose keys begin with prefix come before
 	// a key, which begins so, too.

@@ -176,8 +176,8 @@ func (l *live) DescendSoon(from, to []byte, fn func(key, value []byte) bool) (do
 	return l.ready(from, to) && l.view.descend(from, to, walk{most: mostPassed}, fn)
 }
 
-// ready says whether the rows of a range are in order. If not, the next who takes a
-// Snapshot sees to that first.
+// ready says whether the rows of a range are in order. If not, the next Walk sees to
+// that first.
 func (l *live) ready(from, to []byte) bool {
 	low, high := shelvesOf(from, to)
 	for i := low; i <= high; i++ {
@@ -254,10 +254,13 @@ type Snapshot struct {
 }
 
 // Snapshot gives the table as it is now. The caller must Close it.
-func (db *DB) Snapshot() (*Snapshot, error) {
-	db.tidy()
+func (db *DB) Snapshot() (*Snapshot, error) { return db.snapshot(false) }
+
+// snapshot is Snapshot. One that counts is to count the range that somebody has
+// asked for in vain, if there is one.
+func (db *DB) snapshot(counts bool) (*Snapshot, error) {
 	s := &Snapshot{db: db, deadline: time.Now().Add(db.opt.ReaderLifetime)}
-	if db.shareCopy(s) {
+	if db.shareCopy(s, counts) {
 		return s, nil
 	}
 	db.mu.Lock()
@@ -268,33 +271,37 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 	if db.copied == nil {
 		db.copied = db.active.copy()
 	}
-	db.fill(s)
+	db.fill(s, counts)
 	return s, nil
 }
 
 // shareCopy uses the copy that an earlier reader made, if nothing was written
 // since: a copy makes the following writes dearer.
-func (db *DB) shareCopy(s *Snapshot) bool {
+func (db *DB) shareCopy(s *Snapshot, counts bool) bool {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	if db.closed || db.copied == nil {
 		return false
 	}
-	db.fill(s)
+	db.fill(s, counts)
 	return true
 }
 
-func (db *DB) fill(s *Snapshot) {
+func (db *DB) fill(s *Snapshot, counts bool) {
 	s.view = db.view
 	s.active, s.gaps = db.copied, nil
 	s.base.retain()
-	s.counts, s.counting = db.counts, db.counts.begin()
+	if counts {
+		s.counts, s.counting = db.counts, db.counts.begin()
+	}
 }
 
 // Walk calls fn with a Snapshot and closes it. It fails with ErrExpired if fn
-// took longer than Options.ReaderLifetime, whatever fn returned.
+// took longer than Options.ReaderLifetime, whatever fn returned. It does before
+// what those in a hurry found to take too long.
 func (db *DB) Walk(fn func(Reader, State) error) error {
-	s, err := db.Snapshot()
+	db.tidy()
+	s, err := db.snapshot(true)
 	if err != nil {
 		return err
 	}

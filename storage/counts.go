@@ -178,7 +178,7 @@ func (r *counted) span(piece int) (from, to []byte) {
 	if piece+1 < len(r.bounds) {
 		return r.bounds[piece], r.bounds[piece+1]
 	}
-	return r.bounds[piece], endOf(r.prefix)
+	return r.bounds[piece], EndOf(r.prefix)
 }
 
 // before is how many rows of the range come before a key.
@@ -252,17 +252,6 @@ func (r *counted) tidy() {
 	r.bounds, r.sizes = r.bounds[:last+1], r.sizes[:last+1]
 }
 
-// endOf is the first key that is above all that begin with a prefix; nil: none is.
-func endOf(prefix []byte) []byte {
-	end := bytes.Clone(prefix)
-	for i := len(end) - 1; i >= 0; i-- {
-		if end[i]++; end[i] != 0 {
-			return end[:i+1]
-		}
-	}
-	return nil
-}
-
 // Before implements Counter.
 func (l *live) Before(prefix, key []byte) (n int64, ok bool) {
 	ok = l.withCounted(prefix, func(r *counted) { n = r.before(&l.view, key) })
@@ -279,7 +268,7 @@ func (l *live) withCounted(prefix []byte, fn func(r *counted)) (ok bool) {
 	l.counts.mu.Lock()
 	defer l.counts.mu.Unlock()
 	r := l.counts.find(prefix)
-	if r == nil || !l.ready(prefix, endOf(prefix)) {
+	if r == nil || !l.ready(prefix, EndOf(prefix)) {
 		return false
 	}
 	r.tidy()
@@ -309,7 +298,7 @@ func (s *Snapshot) At(prefix []byte, n int64) (key []byte, ok bool) {
 func (s *Snapshot) countedRange(prefix []byte) *counted {
 	if s.counting != nil && bytes.Equal(prefix, s.counting.prefix) {
 		r := &counted{prefix: s.counting.prefix}
-		r.bounds, r.sizes = pieces(r.prefix, endOf(r.prefix), s.Ascend)
+		r.bounds, r.sizes = pieces(r.prefix, EndOf(r.prefix), s.Ascend)
 		if s.Err() != nil {
 			return nil
 		}

@@ -20,7 +20,7 @@ func sameAsWalked(r Reader, prefix string, key []byte, n int64) (known bool, err
 	}
 	var wantBefore, i int64
 	var wantAt []byte
-	r.Ascend([]byte(prefix), endOf([]byte(prefix)), func(k, _ []byte) bool {
+	r.Ascend([]byte(prefix), EndOf([]byte(prefix)), func(k, _ []byte) bool {
 		if bytes.Compare(k, key) < 0 {
 			wantBefore++
 		}

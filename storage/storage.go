@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 
@@ -22,6 +23,18 @@ type Reader interface {
 	Descend(from, to []byte, fn func(key, value []byte) bool)
 	// Room gives one of the Rooms.
 	Room(slot int) Room
+}
+
+// EndOf is the first key that is above all that begin with a prefix, where a walk
+// over them ends; nil: none is. The prefix is not changed.
+func EndOf(prefix []byte) []byte {
+	end := bytes.Clone(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
 }
 
 // Hurried is a Reader for who must not keep others waiting, as that of a View is.

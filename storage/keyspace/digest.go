@@ -120,7 +120,7 @@ func (d *digest) object(meta []byte, kinds [][]byte, from []byte) (more bool) {
 		if i > 0 {
 			from = prefix
 		}
-		d.rows.Ascend(from, after(prefix), func(k, v []byte) bool {
+		d.rows.Ascend(from, storage.EndOf(prefix), func(k, v []byte) bool {
 			more = d.add(k, v, meta, k)
 			return more
 		})
@@ -165,7 +165,7 @@ func (d *digest) skip(k []byte) []byte {
 				return nil
 			}
 		}
-		return after(k[:1+len(room)])
+		return storage.EndOf(k[:1+len(room)])
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package keyspace
 import (
 	"encoding/binary"
 	"math/rand/v2"
+
+	"github.com/parlorchat/parlor/storage"
 )
 
 // Small hashes and sets keep their elements in the body of the meta row, in
@@ -50,7 +52,7 @@ func (t *Tx) scanRows(prefix []byte, cursor uint64, count int, fn func(element, 
 	var rows []row
 	var last uint64
 	from := appendPlace(prefix[:len(prefix):len(prefix)], min(cursor, 1<<48-1))
-	t.rows.Ascend(from, after(prefix), func(k, v []byte) bool {
+	t.rows.Ascend(from, storage.EndOf(prefix), func(k, v []byte) bool {
 		p := readPlace(k[len(prefix):])
 		if len(rows) >= count && p != last {
 			next = p
@@ -82,9 +84,9 @@ func (t *Tx) randomRow(prefix []byte, n int64, r *rand.Rand) (element, value []b
 		skip--
 		return skip >= 0
 	}
-	t.rows.Ascend(from, after(prefix), visit)
+	t.rows.Ascend(from, storage.EndOf(prefix), visit)
 	if skip >= 0 { // past the end: go round
-		t.rows.Ascend(prefix, after(prefix), visit)
+		t.rows.Ascend(prefix, storage.EndOf(prefix), visit)
 	}
 	return element, value
 }

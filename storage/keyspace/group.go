@@ -3,6 +3,8 @@ package keyspace
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/parlorchat/parlor/storage"
 )
 
 // Rows of consumer groups, all <'x'><object 8> and then:
@@ -163,7 +165,7 @@ func (t *Tx) XGroupDestroy(key, group []byte) (bool, error) {
 func (g *StreamGroup) dropAll(prefix []byte) {
 	type row struct{ key, value []byte }
 	var rows []row
-	g.t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+	g.t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 		rows = append(rows, row{bytes.Clone(k), v})
 		return true
 	})
@@ -182,7 +184,7 @@ func (t *Tx) XEachGroup(key []byte, fn func(name []byte, g *StreamGroup) bool) e
 	prefix := groupRow(nil, o.id, nil)
 	var names [][]byte
 	var values [][]byte
-	t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+	t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 		names, values = append(names, bytes.Clone(k[len(prefix):])), append(values, v)
 		return true
 	})
@@ -397,7 +399,7 @@ func (g *StreamGroup) EachPending(consumer []byte, from, to StreamID, fn func(p 
 // EachConsumer walks the stored consumers in order of their names.
 func (g *StreamGroup) EachConsumer(fn func(c Consumer) bool) {
 	prefix := g.row(nil, kindConsumer)
-	g.t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+	g.t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 		return fn(decodeConsumer(k[len(prefix):], v))
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/parlorchat/parlor/storage"
 )
 
 // HGet gives the value of a field.
@@ -274,7 +276,7 @@ func (t *Tx) unspill(o *object, first byte) {
 	}
 	var body []byte
 	prefix := appendID(nil, first, o.id)
-	t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+	t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 		body = appendItem(body, k[elementHead:])
 		if first == rowHash {
 			if len(v) > 512 {
@@ -298,7 +300,7 @@ func (t *Tx) unspillTimed(o *object) {
 	var all []timedField
 	size := 0
 	prefix := appendID(nil, rowHash, o.id)
-	t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+	t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 		size += len(k) + len(v)
 		if shrunk(0, size) {
 			all = append(all, timedField{field: bytes.Clone(k[elementHead:]), value: bytes.Clone(v)})
@@ -347,7 +349,7 @@ func (t *Tx) HEach(key []byte, fn func(field, value []byte) bool) error {
 	}
 	passed := t.passed(o)
 	prefix := appendID(nil, rowHash, o.id)
-	t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+	t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 		if _, is := passed[string(k[elementHead:])]; is {
 			return true
 		}

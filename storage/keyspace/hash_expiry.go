@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+
+	"github.com/parlorchat/parlor/storage"
 )
 
 // Fields of a hash may expire. A hash that has such fields says so in its meta
@@ -202,7 +204,7 @@ func (t *Tx) latest(o *object) (at int64) {
 // time of the first that fn did not want, or of the first that is not due.
 func (t *Tx) dueFields(o *object, fn func(field []byte) bool) (next int64) {
 	from := fieldAtRow(nil, o.id, o.firstDue, nil)[:fieldAtHead-placeSize]
-	end := after(appendID(nil, rowField, o.id))
+	end := storage.EndOf(appendID(nil, rowField, o.id))
 	t.rows.Ascend(from, end, func(k, _ []byte) bool {
 		at := int64(binary.BigEndian.Uint64(k[10:]))
 		if at <= t.now && fn(k[fieldAtHead:]) {
@@ -282,7 +284,7 @@ func (t *Tx) randomField(o *object, r *rand.Rand) (field, value []byte) {
 	// Most of them are due: choose among the others.
 	passed := t.passed(o)
 	skip := r.Int64N(o.count - int64(len(passed)))
-	t.rows.Ascend(prefix, after(prefix), func(k, v []byte) bool {
+	t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 		if _, is := passed[string(k[elementHead:])]; is {
 			return true
 		}

@@ -1,6 +1,10 @@
 package keyspace
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/parlorchat/parlor/storage"
+)
 
 // Type gives the type of the value at a key.
 func (t *Tx) Type(key []byte) Type {
@@ -98,7 +102,7 @@ func (t *Tx) copyRows(from, to *object) {
 	for _, first := range rowsOf(from.typ) {
 		prefix := appendID(nil, first, from.id)
 		m := t.maker(to, from.ownRows())
-		t.look(prefix, after(prefix), func(k, v []byte) bool {
+		t.look(prefix, storage.EndOf(prefix), func(k, v []byte) bool {
 			t.buf = append(appendID(t.buf[:0], first, to.id), k[len(prefix):]...)
 			m.add(t.buf, v)
 			return true

@@ -3,6 +3,8 @@ package keyspace
 import (
 	"bytes"
 	"math/rand/v2"
+
+	"github.com/parlorchat/parlor/storage"
 )
 
 // SAdd adds a member, and makes the set if there is none.
@@ -116,7 +118,7 @@ func (t *Tx) keepMembers(o *object, gone [][]byte) (removed int64, err error) {
 	doomed := setOf(gone)
 	var stay [][]byte
 	prefix := appendID(nil, rowSet, o.id)
-	t.look(prefix, after(prefix), func(k, _ []byte) bool {
+	t.look(prefix, storage.EndOf(prefix), func(k, _ []byte) bool {
 		if _, is := doomed[string(k[elementHead:])]; !is {
 			stay = append(stay, k[elementHead:])
 		}
@@ -194,7 +196,7 @@ func (t *Tx) SEach(key []byte, fn func(member []byte) bool) error {
 		return nil
 	}
 	prefix := appendID(nil, rowSet, o.id)
-	t.ascend(prefix, after(prefix), func(k, _ []byte) bool { return fn(k[elementHead:]) })
+	t.ascend(prefix, storage.EndOf(prefix), func(k, _ []byte) bool { return fn(k[elementHead:]) })
 	return nil
 }
 

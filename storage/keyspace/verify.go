@@ -59,7 +59,7 @@ func (v *verifier) room(slot int) {
 	want := storage.Room{Number: have.Number, Since: have.Since}
 	v.times = map[byte]int64{}
 	prefix := append([]byte{rowMeta}, numbered...)
-	v.rows.Ascend(prefix, after(prefix), func(k, val []byte) bool {
+	v.rows.Ascend(prefix, storage.EndOf(prefix), func(k, val []byte) bool {
 		v.key(&object{row: k, head: len(prefix), slot: slot}, val, &want)
 		return true
 	})
@@ -69,7 +69,7 @@ func (v *verifier) room(slot int) {
 	v.total = v.total.Add(want.Hash)
 	for first, n := range map[byte]int64{rowExpiry: v.times[rowExpiry], rowWake: v.times[rowWake], rowScan: want.Keys} {
 		prefix := append([]byte{first}, numbered...)
-		v.rows.Ascend(prefix, after(prefix), func(_, _ []byte) bool { n--; return true })
+		v.rows.Ascend(prefix, storage.EndOf(prefix), func(_, _ []byte) bool { n--; return true })
 		if n != 0 {
 			v.fail("slot %d: its index %q has %d rows too few", slot, first, n)
 		}
@@ -177,7 +177,7 @@ func (v *verifier) apart(o *object) {
 	var n int64
 	each := func(first byte, fn func(k, val []byte)) {
 		prefix := appendID(nil, first, o.id)
-		v.rows.Ascend(prefix, after(prefix), func(k, val []byte) bool {
+		v.rows.Ascend(prefix, storage.EndOf(prefix), func(k, val []byte) bool {
 			sum = sum.Add(storage.RowHash(k, val))
 			fn(k, val)
 			return true
@@ -346,7 +346,7 @@ func (v *verifier) left() {
 		}
 		v.rooms = append(v.rooms, k[1:])
 		prefix := append([]byte{rowScan}, k[1:]...)
-		v.rows.Ascend(prefix, after(prefix), func(k, owned []byte) bool {
+		v.rows.Ascend(prefix, storage.EndOf(prefix), func(k, owned []byte) bool {
 			if len(owned) > 8 {
 				v.doomed[binary.BigEndian.Uint64(owned[len(owned)-8:])] = true
 			}

@@ -19,7 +19,7 @@ func (t *Tx) NextExpiry() (ms int64, ok bool) {
 		}
 		for _, first := range []byte{rowExpiry, rowWake} {
 			prefix := t.roomPrefix(nil, first, slot)
-			t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
+			t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, _ []byte) bool {
 				if at := int64(binary.BigEndian.Uint64(k[len(prefix):])); !ok || at < ms {
 					ms, ok = at, true
 				}
@@ -36,7 +36,7 @@ func (t *Tx) FirstExpiries(limit int, fn func(ms int64)) {
 	for _, slot := range t.slots() {
 		prefix := t.roomPrefix(nil, rowExpiry, slot)
 		from := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], uint64(t.now)+1)
-		t.rows.Ascend(from, after(prefix), func(k, _ []byte) bool {
+		t.rows.Ascend(from, storage.EndOf(prefix), func(k, _ []byte) bool {
 			if limit--; limit < 0 {
 				return false
 			}
@@ -143,7 +143,7 @@ func (t *Tx) EachKey(after []byte, fn func(key []byte, typ Type) bool) {
 // It says whether fn wants more.
 func (t *Tx) eachIn(slot int, from, to []byte, fn func(key []byte, typ Type) bool) (more bool) {
 	prefix := t.roomPrefix(nil, rowMeta, slot)
-	end := after(prefix)
+	end := storage.EndOf(prefix)
 	if to != nil {
 		end = append(prefix[:len(prefix):len(prefix)], to...)
 	}
@@ -237,7 +237,7 @@ func (t *Tx) randomIn(slot int, r *rand.Rand, accept func(key []byte) bool) (key
 		return tries < 10_000
 	}
 	start := appendPlace(prefix[:len(prefix):len(prefix)], r.Uint64()>>16)
-	t.rows.Ascend(start, after(prefix), visit)
+	t.rows.Ascend(start, storage.EndOf(prefix), visit)
 	if !ok && tries < 10_000 {
 		t.rows.Ascend(prefix, start, visit)
 	}

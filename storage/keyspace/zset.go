@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+
+	"github.com/parlorchat/parlor/storage"
 )
 
 // A small sorted set keeps its members in the body of the meta row, in order:
@@ -287,7 +289,7 @@ func (t *Tx) unspillZSet(o *object) {
 	}
 	var body []byte
 	prefix := append(appendID(nil, rowZSet, o.id), '1')
-	t.rows.Ascend(prefix, after(prefix), func(k, _ []byte) bool {
+	t.rows.Ascend(prefix, storage.EndOf(prefix), func(k, _ []byte) bool {
 		body = append(body, k[len(prefix):scoreHead]...)
 		body = appendItem(body, k[scoreHead:])
 		return shrunk(0, len(body))
@@ -392,7 +394,7 @@ func (t *Tx) zwalk(key, from, to []byte, reverse bool, fn func(member []byte, sc
 // zrows is zwalk for a large sorted set.
 func (t *Tx) zrows(o *object, from, to []byte, reverse bool, fn func(member []byte, score float64) bool) {
 	prefix := append(appendID(nil, rowZSet, o.id), '1')
-	end := after(prefix)
+	end := storage.EndOf(prefix)
 	if to != nil {
 		end = append(prefix[:len(prefix):len(prefix)], to...)
 	}

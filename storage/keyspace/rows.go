@@ -47,19 +47,6 @@ func readPlace(b []byte) uint64 {
 	return uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(b[4])<<8 | uint64(b[5])
 }
 
-// after gives the first key that is above all keys with this prefix, nil if
-// there is none. The prefix is not changed.
-func after(prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			end := append([]byte(nil), prefix[:i+1]...)
-			end[i]++
-			return end
-		}
-	}
-	return nil
-}
-
 func appendID(b []byte, first byte, object uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, first), object)
 }

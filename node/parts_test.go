@@ -80,9 +80,15 @@ func TestReadersTimeDoesNotGoBack(t *testing.T) {
 
 func TestAWatcherHearsOfEverything(t *testing.T) {
 	ws := newWatchers()
+	calls, heardAll := make(chan []string), make(chan struct{})
 	defer ws.close()
-	calls := make(chan []string)
-	cancel := ws.watch(func(touched []string) { calls <- touched })
+	defer close(heardAll) // the last call may be under way, and close waits for it
+	cancel := ws.watch(func(touched []string) {
+		select {
+		case calls <- touched:
+		case <-heardAll:
+		}
+	})
 	ws.tell([]string{"a"})
 	if got := <-calls; !slices.Equal(got, []string{"a"}) {
 		t.Fatalf("heard %v", got)

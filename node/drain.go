@@ -22,7 +22,7 @@ func (n *Node) drainMember(ctx context.Context, id string, _ bool) error {
 		return err
 	}
 	if id == n.id.NodeID {
-		return n.transfer(ctx, "")
+		return n.stepAside(ctx)
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (n *Node) attend(ctx context.Context) {
 		}
 	}
 	if drained && n.IsLeader() {
-		if err := n.transfer(ctx, ""); err != nil && ctx.Err() == nil {
+		if err := n.stepAside(ctx); err != nil && ctx.Err() == nil {
 			n.complain("a drained member leads because nobody else can", n.id.NodeID, err)
 		}
 	}

@@ -109,6 +109,20 @@ func TestTheLeadershipIsHandedOver(t *testing.T) {
 	wantCode(t, asked.TransferLeader(t.Context(), "nobody"), CodeNotMember)
 }
 
+// The leader is asked to hand over to one member while it hands over to
+// another one: who asks gets what he asked for, from whoever leads by then.
+func TestALeadershipThatMovesMeanwhileIsHandedOverAllTheSame(t *testing.T) {
+	t.Parallel()
+	g := form(t, 3, nil)
+	for range 5 {
+		l := g.leader()
+		leader, other, wanted := g.members[l], g.members[(l+1)%3], g.members[(l+2)%3]
+		first := leader.raft.LeadershipTransferToServer(raft.ServerID(other.NodeID()), raft.ServerAddress(other.Cluster()))
+		must(t, leader.TransferLeader(t.Context(), wanted.NodeID()))
+		_ = first.Error()
+	}
+}
+
 // move starts a member at another address. The port is chosen first and opened
 // later: should somebody get it in between, it takes another one.
 func (g *group) move(dir string) *Node {

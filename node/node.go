@@ -377,7 +377,7 @@ func (n *Node) handOver(ctx context.Context) {
 		return
 	}
 	done := make(chan error, 1)
-	go func() { done <- n.transfer(ctx, "") }()
+	go func() { done <- n.stepAside(ctx) }()
 	select {
 	case err := <-done:
 		if err != nil {

@@ -120,7 +120,7 @@ func (n *Node) resign() {
 		if n.raft.State() != raft.Leader {
 			return
 		}
-		if err := n.transfer(n.ctx, ""); err != nil {
+		if err := n.stepAside(n.ctx); err != nil {
 			n.log.Error("this node's state differs, and it cannot hand the leadership over", "err", err)
 		}
 		select {

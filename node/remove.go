@@ -34,7 +34,7 @@ func (n *Node) remove(ctx context.Context, id string, force bool) error {
 // leaveItToTheNext hands over what this leader cannot do to itself. The caller
 // of the operation finds the next leader: see atLeader.
 func (n *Node) leaveItToTheNext(ctx context.Context) error {
-	if err := n.transfer(ctx, ""); err != nil {
+	if err := n.stepAside(ctx); err != nil {
 		return err
 	}
 	return errNotLeader

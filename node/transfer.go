@@ -36,6 +36,8 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 		case errors.Is(err, raft.ErrLeadershipTransferInProgress): // an earlier one has failed, and raft is about to notice
 		case tries < transferTries && n.raft.State() == raft.Leader:
 			tries++ // the heir is busy, or lacked more of the log than it got in the time that raft gives it
+		case n.raft.State() != raft.Leader: // it has gone meanwhile, to whomever
+			return errNotLeader
 		default:
 			return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())
 		}
@@ -45,6 +47,14 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 			return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())
 		}
 	}
+}
+
+// stepAside hands the leadership over to whoever is best, if this member has it.
+func (n *Node) stepAside(ctx context.Context) error {
+	if err := n.transfer(ctx, ""); !errors.Is(err, errNotLeader) {
+		return err
+	}
+	return nil
 }
 
 // waitSuccessor waits until another member leads, as long as that may take.

@@ -140,6 +140,7 @@ func (x *run) item(it *Item) error {
 		x.lap = 0
 	}
 	var replies []command.Reply
+	before := x.batch.Mark()
 	if x.watchesHold(it.Request.Watches) {
 		if mine {
 			replies = make([]command.Reply, len(it.Request.Commands))
@@ -158,7 +159,7 @@ func (x *run) item(it *Item) error {
 		}
 	}
 	if mine {
-		f.done = append(f.done, outcome{it.Boot, it.Seq, command.Result{Replies: replies, Request: it.Seq, Took: x.stop()}})
+		f.done = append(f.done, outcome{it.Boot, it.Seq, command.Result{Replies: replies, Request: it.Seq, Changed: x.batch.Mark() != before, Took: x.stop()}})
 	}
 	return nil
 }

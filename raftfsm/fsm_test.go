@@ -72,6 +72,27 @@ func TestAResultTellsHowLongItsCommandsTook(t *testing.T) {
 	}
 }
 
+// A result tells whether the request has changed anything, whatever it answers.
+func TestAResultTellsWhetherAnythingChanged(t *testing.T) {
+	a := newMember(t, alice)
+	watched := request(alice, 1, 10, cmd("SADD", "set", "c"))
+	watched.Request.Watches = []command.Watch{{Key: []byte("set"), Revision: 1 << 40}}
+	a.apply(entry(1, request(alice, 1, 1, cmd("SADD", "set", "a")), request(bob, 1, 1, cmd("SADD", "set", "b")),
+		request(alice, 1, 2, cmd("SADD", "set", "b"))),
+		entry(2, request(alice, 1, 3, cmd("LPOP", "queue")),
+			request(alice, 1, 4, cmd("INCR", "set")),
+			request(alice, 1, 5, cmd("MSET", "x", "1", "y", "2")),
+			request(alice, 1, 6, cmd("INCR", "set"), cmd("INCR", "x"), cmd("LPOP", "queue")),
+			request(alice, 1, 7, cmd("SET", "x", "2")), // as it is
+			request(alice, 1, 8, cmd("PEXPIREAT", "x", "1")),
+			request(alice, 1, 9, cmd("LPOP", "x")), watched))
+	for seq, want := range []bool{1: true, 2: false, 3: false, 4: false, 5: true, 6: true, 7: true, 8: true, 9: false, 10: false} {
+		if got := a.results[resultKey(1, uint64(seq))]; seq > 0 && got.Changed != want {
+			t.Errorf("request %d: %+v", seq, got)
+		}
+	}
+}
+
 type waiterFunc func([16]byte, uint64, uint64, command.Result)
 
 func (f waiterFunc) Done(o [16]byte, b, s uint64, r command.Result) { f(o, b, s, r) }

@@ -119,6 +119,7 @@ func (f *fakeStore) propose(reqs []command.Request) []command.Result {
 			continue
 		}
 		results[i].Replies = []command.Reply{}
+		before := f.hash
 		db, selects := req.DB, req.Selects
 		for k, args := range req.Commands {
 			for len(selects) > 0 && selects[0].Before == k {
@@ -128,6 +129,7 @@ func (f *fakeStore) propose(reqs []command.Request) []command.Result {
 			results[i].Replies = append(results[i].Replies, f.apply(tx, op, args))
 			op++
 		}
+		results[i].Changed = f.hash != before
 	}
 	touched := tx.Touched()
 	if touched == nil {

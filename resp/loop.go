@@ -182,11 +182,22 @@ func (s *session) start() step {
 		s.answer()
 		return stepMore
 	}
+	if s.run.seemVain(s.run.items) {
+		if !s.server.store.Current() {
+			return s.startReads()
+		}
+		if s.run.inVain(s.run.items, nil) {
+			s.run.emit(s.run.items)
+			s.answer()
+			return stepMore
+		}
+	}
 	s.run.began = time.Now()
 	return s.begin(func() func() { return s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults) })
 }
 
-// startReads has the reads that were collected wait for this node to catch up.
+// startReads has the reads that were collected, or the writes that seem to be in
+// vain, wait for this node to catch up.
 func (s *session) startReads() step {
 	if !needsStore(s.run.items) { // all were refused
 		s.answer()
@@ -240,11 +251,14 @@ func (s *session) goOn(results []command.Result) {
 func (s *session) caughtUp(err error) {
 	s.halfDone()
 	s.finish(func(items []item) bool {
-		if err != nil {
+		s.run.current = err == nil
+		switch {
+		case s.run.write:
+			return s.run.inVain(items, err)
+		case err != nil:
 			failReads(items, err)
 			return true
 		}
-		s.run.current = true
 		return s.run.readHere(items, false)
 	})
 }

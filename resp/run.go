@@ -27,6 +27,7 @@ type run struct {
 	// that write in the log.
 	current bool
 	began   time.Time // when the writes were sent
+	vain    int       // the last so many times writes changed nothing; at most tryAfter
 	done    int       // so many of the reads have their replies
 	long    bool      // the next takes long
 
@@ -114,6 +115,9 @@ func (r *run) propose(items []item) {
 	if len(reqs) == 0 {
 		return
 	}
+	if r.seemVain(items) && r.inVain(items, r.catchUp(items)) {
+		return
+	}
 	r.began = time.Now()
 	r.take(items, r.s.server.store.Propose(r.s.server.requests.context(), reqs))
 }
@@ -135,6 +139,7 @@ func requests(items []item) []command.Request {
 func (r *run) take(items []item, results []command.Result) {
 	r.s.server.noteCommit(time.Since(r.began))
 	r.s.noteOwn(results)
+	r.noteChanged(results)
 	next := 0
 	for i := range items {
 		if items[i].entry == nil {
@@ -228,7 +233,10 @@ func needsStore(items []item) bool {
 
 // failReads answers reads for which the Store gave no state.
 func failReads(items []item, err error) {
-	reply := command.Fail(storeError(err, command.ErrUnconfirmed))
+	answerAll(items, command.Fail(storeError(err, command.ErrUnconfirmed)))
+}
+
+func answerAll(items []item, reply command.Reply) {
 	for i := range items {
 		if items[i].entry != nil {
 			items[i].reply = reply

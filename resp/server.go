@@ -46,6 +46,7 @@ type Server struct {
 	loops    *eventloop.Group // nil: each connection has its goroutine only
 	flusher  *flusher
 	turns    []hearers // by loop: what is to be flushed when it has served all that came at once
+	trials   sync.Pool // of *keyspace.Tx, to try writes out with
 	unwatch  func()
 	unhear   func() // messages of other nodes
 

@@ -20,6 +20,7 @@ type Stats struct {
 	Evicted        atomic.Int64 // connections that were ended because all used too much memory
 	Commands       atomic.Int64 // carried out
 	Failed         atomic.Int64 // answered with an error
+	Vain           atomic.Int64 // writes that changed nothing and were answered without the log
 	ProtocolErrors atomic.Int64
 	AuthFailures   atomic.Int64
 	BytesIn        atomic.Int64

@@ -24,6 +24,7 @@ func (s *server) respMetrics(w io.Writer) {
 		"parlor_resp_connections_evicted_total":   &st.Evicted,
 		"parlor_resp_commands_total":              &st.Commands,
 		"parlor_resp_commands_failed_total":       &st.Failed,
+		"parlor_resp_writes_in_vain_total":        &st.Vain,
 		"parlor_resp_protocol_errors_total":       &st.ProtocolErrors,
 		"parlor_resp_auth_failures_total":         &st.AuthFailures,
 		"parlor_resp_received_bytes_total":        &st.BytesIn,

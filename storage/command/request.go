@@ -47,6 +47,8 @@ type Result struct {
 	// Request is the number of the request among those that this node took
 	// since it started, from 1.
 	Request uint64
+	// Changed says whether it has changed anything.
+	Changed bool
 	// Took is how long the node that took the request was busy with carrying it
 	// out; its way to the disks of the group is not in it.
 	Took time.Duration

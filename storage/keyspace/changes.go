@@ -34,8 +34,11 @@ func (t *Tx) Changes() []Change {
 }
 
 // recordReplaced records once that databases were emptied or exchanged, however
-// many.
+// many. To have it told is a change, even if no row is another.
 func (t *Tx) recordReplaced() {
+	if w, trying := t.w.(*trial); trying {
+		w.change()
+	}
 	if n := len(t.changes); t.recording && (n == 0 || t.changes[n-1].What != Replaced) {
 		t.changes = append(t.changes, Change{What: Replaced})
 	}

@@ -115,8 +115,14 @@ func (r *run) propose(items []item) {
 	if len(reqs) == 0 {
 		return
 	}
-	if r.seemVain(items) && r.inVain(items, r.catchUp(items)) {
-		return
+	if r.seemVain(items) {
+		var caughtUp error
+		if !r.current {
+			caughtUp = r.s.server.store.ReadIndex(r.s.server.requests.context())
+		}
+		if r.inVain(items, caughtUp) {
+			return
+		}
 	}
 	r.began = time.Now()
 	r.take(items, r.s.server.store.Propose(r.s.server.requests.context(), reqs))

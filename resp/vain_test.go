@@ -118,6 +118,28 @@ func TestALockThatIsHeldIsAskedForInVain(t *testing.T) {
 	}
 }
 
+// A client that reads what its node has, current or not, writes as all do.
+func TestWritesInVainOfOneWhoReadsLocally(t *testing.T) {
+	store := newFakeStore()
+	srv := startServer(t, Config{}, store)
+	c := redistest.Dial(t, "tcp", srv.Addr().String())
+	c.Do("READONLY")
+	batch := [][]string{{"LPOP", "queue"}, {"GET", "k"}}
+	for range tryAfter {
+		c.Pipe(batch)
+	}
+	readIndexes := func() int {
+		store.mu.Lock()
+		defer store.mu.Unlock()
+		return store.readIndexes
+	}
+	before := readIndexes()
+	c.Pipe(batch)
+	if got := readIndexes() - before; got != 1 || srv.Stats().Vain.Load() != 1 {
+		t.Errorf("it has caught up %d times for a write, %d in vain", got, srv.Stats().Vain.Load())
+	}
+}
+
 // Without a leader nothing can be tried out: the client is told at once that
 // nothing was changed.
 func TestWritesInVainWithoutALeader(t *testing.T) {
@@ -127,13 +149,15 @@ func TestWritesInVainWithoutALeader(t *testing.T) {
 	for range tryAfter {
 		c.Do("LPOP", "queue")
 	}
-	sent := len(store.proposals)
 	store.mu.Lock()
+	sent := len(store.proposals)
 	store.readErr = command.ErrUnconfirmed
 	store.mu.Unlock()
 	if got := redistest.Show(c.Do("LPOP", "queue")); got != redistest.Show(command.Fail(command.ErrNoLeader)) {
 		t.Errorf("LPOP gives %s", got)
 	}
+	store.mu.Lock()
+	defer store.mu.Unlock()
 	if len(store.proposals) != sent {
 		t.Error("it was sent all the same")
 	}

@@ -40,6 +40,12 @@ func TestCheckersFindViolations(t *testing.T) {
 		{"register: two exchanges see the same", strs, []op{did(1, 2, "exchange", "a", nil), did(3, 4, "exchange", "b", nil)}, "not linearizable"},
 		{"hash: half of a write", hashes, []op{did(1, 2, "set", "a", int64(2)), did(3, 4, "get", "", list("a", nil))}, "half of an HSET"},
 
+		{"lock: as it should be", &locks{}, []op{did(1, 2, "take", "a", "OK"), did(3, 4, "take", "b", nil), did(5, 6, "give", "", int64(1)), did(7, 8, "give", "", int64(0)), did(9, 10, "take", "b", "OK")}, ""},
+		{"lock: two have it", &locks{}, []op{did(1, 2, "take", "a", "OK"), did(3, 4, "take", "b", "OK")}, "not linearizable"},
+		{"lock: it was given back", &locks{}, []op{did(1, 2, "take", "a", "OK"), did(3, 4, "give", "", int64(1)), did(5, 6, "take", "b", nil)}, "not linearizable"},
+		{"lock: given back twice", &locks{}, []op{did(1, 2, "take", "a", "OK"), did(3, 4, "give", "", int64(1)), did(5, 6, "give", "", int64(1))}, "not linearizable"},
+		{"lock: an unknown one may have it", &locks{}, []op{never(1, unknown, "take", "a"), did(3, 4, "take", "b", nil), did(5, 6, "get", "", "a")}, ""},
+
 		{"list: as it should be", &lists{}, []op{did(1, 2, "append", "a", int64(1)), never(3, unknown, "append", "b"), did(5, 6, "read", "", list("a", "b"))}, ""},
 		{"list: missing", &lists{}, []op{did(1, 2, "append", "a", int64(1)), did(5, 6, "read", "", list())}, "is missing"},
 		{"list: twice", &lists{}, []op{never(1, unknown, "append", "a"), did(5, 6, "read", "", list("a", "a"))}, "twice"},

@@ -235,6 +235,7 @@ func (b *battery) players(seed uint64, prefix string, n uint64) ([]*player, erro
 	for i, l := range []workload{
 		&registers{prefix: prefix + ":register"},
 		&registers{prefix: prefix + ":hash", hash: true},
+		&locks{prefix: prefix + ":lock"},
 		&lists{prefix: prefix + ":list"},
 		&streams{prefix: prefix + ":stream"},
 		&transactions{prefix: prefix + ":multi"},

@@ -56,13 +56,19 @@ func (r *registers) step(w *worker) {
 
 // settle reads each key on every node.
 func (r *registers) settle(w *worker) error {
+	return readAll(w, func(key string) []string {
+		if r.hash {
+			return []string{"HMGET", key, "a", "b"}
+		}
+		return []string{"GET", key}
+	})
+}
+
+// readAll gets each key of the history on every node.
+func readAll(w *worker, get func(key string) []string) error {
 	for key := range byKey(w.hist.ops) {
 		for w.at = range w.nodes {
-			cmd := []string{"GET", key}
-			if r.hash {
-				cmd = []string{"HMGET", key, "a", "b"}
-			}
-			if _, err := w.surely(op{Key: key, Do: "get"}, cmd); err != nil {
+			if _, err := w.surely(op{Key: key, Do: "get"}, get(key)); err != nil {
 				return err
 			}
 		}
@@ -97,6 +103,24 @@ var registerModel = porcupine.Model{
 }
 
 func (r *registers) check(ops []op) (string, error) {
+	return linearizable(registerModel, ops, func(o op) (string, error) {
+		switch {
+		case o.Do == "set":
+			return "", nil
+		case !r.hash:
+			return text(o.Out[0]), nil
+		}
+		fields := texts(o.Out[0])
+		if len(fields) != 2 || fields[0] != fields[1] {
+			return "", violation([]op{o}, "%s: half of an HSET was seen", o.Key)
+		}
+		return fields[0], nil
+	})
+}
+
+// linearizable judges each key by itself. answer reads what a call that was
+// answered has got.
+func linearizable(model porcupine.Model, ops []op, answer func(op) (string, error)) (string, error) {
 	undecided := 0
 	keys := byKey(ops)
 	for key, of := range keys {
@@ -106,23 +130,18 @@ func (r *registers) check(ops []op) (string, error) {
 			if o.How == refused || o.How == unknown && o.Do == "get" {
 				continue
 			}
-			if g.known && o.Do != "set" {
-				g.value = text(o.Out[0])
-				if r.hash {
-					fields := texts(o.Out[0])
-					if len(fields) != 2 || fields[0] != fields[1] {
-						return "", violation([]op{o}, "%s: half of an HSET was seen", key)
-					}
-					g.value = fields[0]
-				}
-			}
 			ret := o.Return
-			if !g.known {
+			if g.known {
+				var err error
+				if g.value, err = answer(o); err != nil {
+					return "", err
+				}
+			} else {
 				ret = math.MaxInt64
 			}
 			events = append(events, porcupine.Operation{ClientId: o.Client, Input: asked{o.Do, o.In}, Call: o.Call, Output: g, Return: ret})
 		}
-		switch result := porcupine.CheckOperationsTimeout(registerModel, events, 20*time.Second); result {
+		switch result := porcupine.CheckOperationsTimeout(model, events, 20*time.Second); result {
 		case porcupine.Illegal:
 			return "", violation(of, "%s is not linearizable: %d ops", key, len(of))
 		case porcupine.Unknown:

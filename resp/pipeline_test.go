@@ -108,6 +108,33 @@ func TestLongReadsWalk(t *testing.T) {
 			t.Errorf("%s walked %d times, want %d", tc.line, got, tc.walks)
 		}
 	}
+	// A transaction that reads is at one instant as a whole, and counts what it
+	// has found once.
+	for _, tc := range []struct {
+		walks       int
+		hits, keys  int64
+		transaction []string
+	}{
+		{0, 3, 3, []string{"HGETALL small", "LRANGE list 0 9", "STRLEN string"}},
+		{1, 1, 2, []string{"GET none", "LRANGE list 0 -1"}},
+		{1, 2, 2, []string{"LRANGE list 0 600", "LRANGE list 0 600"}},
+		{1, 0, 2, []string{"LCS none k"}},
+		{0, 0, 0, []string{"PING"}},
+	} {
+		before, stats := store.walks, srv.Stats()
+		hits, misses := stats.Hits.Load(), stats.Misses.Load()
+		c.do("MULTI")
+		for _, line := range tc.transaction {
+			c.do(strings.Fields(line)...)
+		}
+		if got := c.do("EXEC"); got[0] != '[' {
+			t.Errorf("%q: %s", tc.transaction, got)
+		}
+		hits, misses = stats.Hits.Load()-hits, stats.Misses.Load()-misses
+		if got := store.walks - before; got != tc.walks || hits != tc.hits || hits+misses != tc.keys {
+			t.Errorf("%q walked %d times, want %d, and found %d of %d keys, want %d of %d", tc.transaction, got, tc.walks, hits, hits+misses, tc.hits, tc.keys)
+		}
+	}
 }
 
 // A long read between short ones is answered in its turn, and whole, although

@@ -292,14 +292,25 @@ func (r *run) readLong(it *item) error {
 // read runs one read command, which counts from began on, and tells when it
 // ended.
 func (s *session) read(tx *keyspace.Tx, it *item, began time.Time) (ended time.Time) {
+	ended, found := s.readUncounted(tx, it, began)
+	s.countLookups(tx, it, found)
+	return ended
+}
+
+// readUncounted is read for who counts later what was found.
+func (s *session) readUncounted(tx *keyspace.Tx, it *item, began time.Time) (ended time.Time, found keyspace.Tally) {
 	tx.Select(it.entry.spec.Database(it.db))
-	tx.Tally() // what was looked at before to see how long this takes
+	tx.Tally() // of the command before
 	it.reply = s.call(tx, it.entry, it.args)
-	s.server.stats.looked(lookups(tx, it))
-	s.server.events.missed(tx, it)
+	found = lookups(tx, it)
 	ended = time.Now()
 	it.took = ended.Sub(began)
-	return ended
+	return ended, found
+}
+
+func (s *session) countLookups(tx *keyspace.Tx, it *item, found keyspace.Tally) {
+	s.server.stats.looked(found)
+	s.server.events.missed(tx, it)
 }
 
 // lookups is how many of its keys a command that was just run has found, and how

@@ -293,26 +293,17 @@ func (s *session) execReads(tx *transaction) error {
 		}
 	}
 	s.remember(tx.queue)
-	look := s.server.store.Walk
-	if isShort(tx.queue) {
-		look = s.server.store.View
+	done := false
+	var err error
+	if maybeShort(tx.queue) {
+		err = s.server.store.View(func(view *keyspace.Tx) (err error) {
+			done = view.Within(shortWalk, func() { err = s.readTogether(view, tx) })
+			return err
+		})
 	}
-	err := look(func(view *keyspace.Tx) error {
-		for _, w := range tx.watches {
-			view.Select(w.DB)
-			if view.Revision(w.Key) != w.Revision {
-				return errWatchConflict
-			}
-		}
-		began := time.Now()
-		for i := range tx.queue {
-			if it := &tx.queue[i]; it.entry.local == nil {
-				view.Forget()
-				began = s.read(view, it, began)
-			}
-		}
-		return nil
-	})
+	if !done && err == nil {
+		err = s.server.store.Walk(func(view *keyspace.Tx) error { return s.readTogether(view, tx) })
+	}
 	if errors.Is(err, errWatchConflict) {
 		return err
 	}
@@ -322,10 +313,37 @@ func (s *session) execReads(tx *transaction) error {
 	return nil
 }
 
-// isShort says whether the commands may hold up writers together.
-func isShort(queue []item) bool {
+// readTogether reads all that was queued. Only then it counts what was found: it
+// may be ended in the middle, and called again.
+func (s *session) readTogether(view *keyspace.Tx, tx *transaction) error {
+	for _, w := range tx.watches {
+		view.Select(w.DB)
+		if view.Revision(w.Key) != w.Revision {
+			return errWatchConflict
+		}
+	}
+	found := make([]keyspace.Tally, len(tx.queue))
+	began := time.Now()
+	for i := range tx.queue {
+		if it := &tx.queue[i]; it.entry.local == nil {
+			view.Forget()
+			began, found[i] = s.readUncounted(view, it, began)
+		}
+	}
+	for i := range tx.queue {
+		if it := &tx.queue[i]; it.entry.local == nil {
+			view.Select(it.entry.spec.Database(it.db))
+			s.countLookups(view, it, found[i])
+		}
+	}
+	return nil
+}
+
+// maybeShort says whether the commands may hold up writers together, unless they
+// turn out to look at much.
+func maybeShort(queue []item) bool {
 	for i := range queue {
-		if !isFast(queue[i].entry) {
+		if queue[i].entry.spec.Is(command.Heavy) {
 			return false
 		}
 	}

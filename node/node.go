@@ -586,9 +586,10 @@ func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
 	if err := n.serves(); err != nil {
 		return err
 	}
+	promised := n.applied.index.Load()
 	return n.db.View(func(rows storage.Reader, st storage.State) error {
-		if err := n.current(st); err != nil {
-			return err
+		if st.Index < promised {
+			return errReseeding
 		}
 		tx, _ := n.readers.Get().(*keyspace.Tx)
 		if tx == nil {
@@ -601,17 +602,9 @@ func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
 	})
 }
 
-// current refuses readers while the table is one of an earlier entry than they
-// have been promised: a reseed has put it there, and carries the entries since
-// out again.
-func (n *Node) current(st storage.State) error {
-	if st.Index < n.applied.index.Load() {
-		return errReseeding
-	}
-	return nil
-}
-
-// errReseeding is told to readers. It is command.ErrNoLeader to those who only
+// errReseeding is told to readers while the table is one of an earlier entry than
+// they have been promised: a reseed has put it there, and carries the entries
+// since out again. It is command.ErrNoLeader to those who only
 // want to know whether to try again or elsewhere.
 var errReseeding error = refused{fail(CodeBusy, "this node is being given the group's state and is about to serve again; try again, or another node")}
 
@@ -629,9 +622,10 @@ func (n *Node) Walk(fn func(tx *keyspace.Tx) error) error {
 	if err := n.serves(); err != nil {
 		return err
 	}
+	promised := n.applied.index.Load() // before: what is written from now on is not seen
 	return n.db.Walk(func(rows storage.Reader, st storage.State) error {
-		if err := n.current(st); err != nil {
-			return err
+		if st.Index < promised {
+			return errReseeding
 		}
 		return fn(keyspace.NewReader(rows, n.readTime.at(st.Clock)))
 	})

@@ -92,3 +92,36 @@ func TestAMemberThatWritesCheckpointsIsReseeded(t *testing.T) {
 	writer.Wait()
 	g.converge()
 }
+
+// A long read is at one instant: that others write on, even just when it begins,
+// is no reason to turn it away.
+func TestLongReadsBeginWhileOthersWrite(t *testing.T) {
+	t.Parallel()
+	m := form(t, 1, nil).members[0]
+	done := make(chan struct{})
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := try(t.Context(), m, "INCR", "n"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	before := m.Applied()
+	for reads := 0; reads < 2000 || m.Applied() < before+2000; reads++ {
+		if err := m.Walk(func(*keyspace.Tx) error { return nil }); err != nil {
+			t.Errorf("read %d: %v", reads, err)
+			break
+		}
+	}
+	close(done)
+	writers.Wait()
+}

@@ -18,7 +18,7 @@ var breaks = map[string]patch{
 	"standing": {"an answer to an old heartbeat says that a leader still leads", "node/standing.go",
 		"if yes {\n", "if yes || true {\n"},
 	"reseed": {"readers see the table while entries are carried out again on it", "node/node.go",
-		"if st.Index < n.applied.index.Load() {", "if false {"},
+		"promised := n.applied.index.Load()\n\treturn n.db.View", "promised := uint64(0)\n\treturn n.db.View"},
 	"new-clock": {"a new leader takes its machine's clock for the time", "node/leader.go",
 		"n.takeUpTime(term)", "n.clock.start(term, max(n.readClock(), n.opt.wall().UnixMilli()))"},
 	"slew": {"the leader's clock follows the machine's at once", "node/clock.go",

@@ -31,6 +31,7 @@ type shelf struct {
 	recent   changes // after what is in the tree
 	first    uint64  // number of the oldest of them; the first of all has number 1
 	rows     int     // in the tree and in recent
+	searches int     // see get
 	draining bool    // writers move changes into the tree
 	idle     int     // times that they began to since somebody read in order
 	// asked counts reads in order. Copies share it: who reads in a copy soon
@@ -150,8 +151,23 @@ func (s *shelf) sorted() *btree.BTreeG[row] {
 	return s.tree
 }
 
+// fewSearches is how many rows are looked for one change after the other before it
+// is better to sort these.
+const fewSearches = 64
+
+// get gives a row's value. It is for shelves without an index: copies, of which
+// few single rows are asked for. For these nothing is brought into order, which
+// would have to be done again in the next copy.
 func (s *shelf) get(key []byte) (value []byte, ok bool) {
-	r, ok := s.sorted().Get(row{key: key})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.searches++; s.searches > fewSearches {
+		s.fill(s.recent.n)
+	}
+	if c := s.recent.latest(key); c != nil {
+		return c.value, !c.forget
+	}
+	r, ok := s.tree.Get(row{key: key})
 	return r.value, ok
 }
 
@@ -218,6 +234,21 @@ func (l *changes) add(c change) {
 func (l *changes) at(i int) *change {
 	i += l.cutOff
 	return &l.pieces[i/pieceSize][i%pieceSize]
+}
+
+// latest gives the last change of a row; nil: there is none.
+func (l *changes) latest(key []byte) *change {
+	for p, piece := range slices.Backward(l.pieces) {
+		if p == 0 {
+			piece = piece[l.cutOff:]
+		}
+		for i := len(piece) - 1; i >= 0; i-- {
+			if c := &piece[i]; bytes.Equal(c.key, key) {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 // copy gives a list that is not to be added to, and does not see what is added

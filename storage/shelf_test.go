@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // A shelf gives what a map gives, whoever reads it when, and its copies stay
@@ -182,5 +184,71 @@ func BenchmarkShelfFill(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 		})
+	}
+}
+
+// A copy is asked for single rows while changes wait that are in no order: it
+// finds the last change of each, and does not sort for a few of them.
+func TestACopyFindsRowsWithoutSorting(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newShelf()
+		want := map[string]string{}
+		change1 := func(n int) {
+			key := fmt.Sprintf("k%d", n)
+			c := change{row: row{key: []byte(key), value: fmt.Append(nil, s.first+uint64(s.recent.n))}}
+			if c.forget = n%5 == 0; c.forget {
+				c.value = nil
+				delete(want, key)
+			} else {
+				want[key] = string(c.value)
+			}
+			s.put(c, 0)
+		}
+		keys := rapid.IntRange(1, 400)
+		for range rapid.IntRange(0, 3).Draw(t, "rounds") {
+			for range rapid.IntRange(0, 600).Draw(t, "changes") {
+				change1(keys.Draw(t, "key"))
+			}
+			s.fill(rapid.IntRange(0, s.recent.n).Draw(t, "sorted"))
+		}
+		c := s.copy()
+		expected := maps.Clone(want)
+		waiting := c.recent.n
+		for range rapid.IntRange(0, 100).Draw(t, "later") {
+			change1(keys.Draw(t, "key"))
+		}
+		for i := range 2 * fewSearches {
+			key := fmt.Sprintf("k%d", keys.Draw(t, "key"))
+			value, ok := c.get([]byte(key))
+			if there, is := expected[key]; ok != is || string(value) != there {
+				t.Fatalf("%s is %q (%v), want %q (%v)", key, value, ok, there, is)
+			}
+			if i < fewSearches && c.recent.n != waiting {
+				t.Fatal("it was sorted for a single row")
+			}
+		}
+		if c.recent.n > 0 {
+			t.Fatal("many rows were searched for one after the other")
+		}
+	})
+}
+
+// BenchmarkCopiedGet is a row of a copy that is made anew for each, as a long read
+// beside writes does.
+func BenchmarkCopiedGet(b *testing.B) {
+	s := newShelf()
+	for i := range 100_000 {
+		s.put(change{row: row{key: benchKey(i * 7919 % 100_000)}}, 0)
+	}
+	s.fill(s.recent.n)
+	for i := 0; b.Loop(); i++ {
+		for k := range 50 {
+			s.put(change{row: row{key: benchKey((i*50 + k) * 7919 % 100_000)}}, 0)
+		}
+		if !s.ready() {
+			for s.orderSome() {
+			}
+		}
+		s.copy().get(benchKey(i * 31 % 100_000))
 	}
 }

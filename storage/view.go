@@ -349,7 +349,11 @@ func (s *Snapshot) Get(key []byte) ([]byte, bool) {
 	if !s.alive() {
 		return nil, false
 	}
-	return s.view.get(key)
+	value, ok := s.view.get(key)
+	if shelf := s.active.shelves[key[0]]; shelf != nil && !shelf.ready() {
+		s.db.disordered.Store(int32(key[0]) + 1) // it was a long search
+	}
+	return value, ok
 }
 
 // Room implements Reader.

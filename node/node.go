@@ -604,8 +604,8 @@ func (n *Node) View(fn func(tx *keyspace.Tx) error) error {
 
 // errReseeding is told to readers while the table is one of an earlier entry than
 // they have been promised: a reseed has put it there, and carries the entries
-// since out again. It is command.ErrNoLeader to those who only
-// want to know whether to try again or elsewhere.
+// since out again. It is command.ErrNoLeader to those who only want to know
+// whether to try again or elsewhere.
 var errReseeding error = refused{fail(CodeBusy, "this node is being given the group's state and is about to serve again; try again, or another node")}
 
 // look is View for the member itself, which goes on in quarantine and while the

@@ -1,11 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"sync"
-
-	"github.com/anishathalye/porcupine"
-)
+import "github.com/anishathalye/porcupine"
 
 // locks are keys that clients try to take with SET … NX, in vain most of the
 // time, give back with DEL, and look at. What changes nothing must be as true as
@@ -13,23 +8,13 @@ import (
 // and one call after another.
 type locks struct {
 	prefix string
-
-	mu    sync.Mutex
-	calls int
+	keys   fewKeys
 }
 
 func (l *locks) name() string { return "lock" }
 
-// key gives one of two keys that are in use now.
-func (l *locks) key(w *worker) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.calls++
-	return fmt.Sprintf("%s:%d:%d", l.prefix, l.calls/(2*perKey), w.rng.IntN(2))
-}
-
 func (l *locks) step(w *worker) {
-	key, v := l.key(w), w.unique()
+	key, v := l.keys.pick(l.prefix, 2, w), w.unique()
 	switch n := w.rng.IntN(12); {
 	case n < 9:
 		w.call(op{Key: key, Do: "take", In: v}, []string{"SET", key, v, "NX"})

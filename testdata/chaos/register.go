@@ -15,9 +15,7 @@ import (
 type registers struct {
 	prefix string
 	hash   bool // HSET and HGETALL of two fields; else GET, SET, SET … GET
-
-	mu    sync.Mutex
-	calls int
+	keys   fewKeys
 }
 
 // perKey bounds how much of a history has to be searched at once.
@@ -30,16 +28,22 @@ func (r *registers) name() string {
 	return "register"
 }
 
-// key gives one of three keys that are in use now.
-func (r *registers) key(w *worker) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.calls++
-	return fmt.Sprintf("%s:%d:%d", r.prefix, r.calls/(3*perKey), w.rng.IntN(3))
+// fewKeys are keys that many clients use at a time, each for perKey calls.
+type fewKeys struct {
+	mu    sync.Mutex
+	calls int
+}
+
+// pick gives one of n keys that are in use now.
+func (k *fewKeys) pick(prefix string, n int, w *worker) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls++
+	return fmt.Sprintf("%s:%d:%d", prefix, k.calls/(n*perKey), w.rng.IntN(n))
 }
 
 func (r *registers) step(w *worker) {
-	key, v := r.key(w), w.unique()
+	key, v := r.keys.pick(r.prefix, 3, w), w.unique()
 	switch n := w.rng.IntN(10); {
 	case r.hash && n < 5:
 		w.call(op{Key: key, Do: "set", In: v}, []string{"HSET", key, "a", v, "b", v})

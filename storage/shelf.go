@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/tidwall/btree"
 )
@@ -28,12 +29,13 @@ import (
 type shelf struct {
 	mu       sync.Mutex // of readers that fill the tree; writers are alone
 	tree     *btree.BTreeG[row]
-	recent   changes // after what is in the tree
-	first    uint64  // number of the oldest of them; the first of all has number 1
-	rows     int     // in the tree and in recent
-	searches int     // see get
-	draining bool    // writers move changes into the tree
-	idle     int     // times that they began to since somebody read in order
+	recent   changes            // after what is in the tree
+	first    uint64             // number of the oldest of them; the first of all has number 1
+	rows     int                // in the tree and in recent
+	searches int                // of copies: see lookUp
+	byKey    map[string]*change // of copies: the last change of each row in recent; nil: it was not made
+	draining bool               // writers move changes into the tree
+	idle     int                // times that they began to since somebody read in order
 	// asked counts reads in order. Copies share it: who reads in a copy soon
 	// reads in the next one.
 	asked   *atomic.Int32
@@ -152,23 +154,39 @@ func (s *shelf) sorted() *btree.BTreeG[row] {
 }
 
 // fewSearches is how many rows are looked for one change after the other before it
-// is better to sort these.
-const fewSearches = 64
+// is better to have a map of these.
+const fewSearches = 16
 
-// get gives a row's value. It is for shelves without an index: copies, of which
-// few single rows are asked for. For these nothing is brought into order, which
-// would have to be done again in the next copy.
+// get gives a row's value. It is for shelves without an index: copies. For single
+// rows nothing is brought into order, which takes ten times as long as a map and
+// would have to be done again in the next copy. Nobody may write to s any more.
 func (s *shelf) get(key []byte) (value []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.searches++; s.searches > fewSearches {
-		s.fill(s.recent.n)
-	}
-	if c := s.recent.latest(key); c != nil {
+	if c := s.lookUp(key); c != nil {
 		return c.value, !c.forget
 	}
 	r, ok := s.tree.Get(row{key: key})
 	return r.value, ok
+}
+
+// lookUp gives the last change of a row that is not in the tree yet; nil: there
+// is none.
+func (s *shelf) lookUp(key []byte) *change {
+	if s.recent.n == 0 {
+		return nil
+	}
+	if s.searches++; s.searches <= fewSearches {
+		return s.recent.latest(key)
+	}
+	if s.byKey == nil {
+		s.byKey = make(map[string]*change, s.recent.n)
+		for i := range s.recent.n {
+			c := s.recent.at(i)
+			s.byKey[unsafe.String(unsafe.SliceData(c.key), len(c.key))] = c // nobody changes a row's key
+		}
+	}
+	return s.byKey[string(key)]
 }
 
 // fill puts the n oldest changes into the tree.

@@ -29,6 +29,7 @@ func lessRow(a, b row) bool { return bytes.Compare(a.key, b.key) < 0 }
 type overlay struct {
 	shelves [256]*shelf // by first byte of the key
 	index   *index      // nil: none
+	still   bool        // a copy that nobody writes to
 	runs    runs        // below both
 	rows    int
 	bytes   int64 // memory of the rows
@@ -87,10 +88,14 @@ func (o *overlay) above(key []byte) (value []byte, ok bool) {
 	if o.index != nil {
 		return o.index.get(key)
 	}
-	if s := o.shelves[key[0]]; s != nil {
-		return s.get(key)
+	s := o.shelves[key[0]]
+	switch {
+	case s == nil:
+		return nil, false
+	case o.still:
+		return s.find(key)
 	}
-	return nil, false
+	return s.get(key)
 }
 
 // set puts a row or a tombstone and gives the value that it replaced, unless

@@ -32,8 +32,8 @@ type shelf struct {
 	recent   changes            // after what is in the tree
 	first    uint64             // number of the oldest of them; the first of all has number 1
 	rows     int                // in the tree and in recent
-	searches int                // of copies: see lookUp
-	byKey    map[string]*change // of copies: the last change of each row in recent; nil: it was not made
+	searches int                // see find
+	byKey    map[string]*change // see find: the last change of each row in recent; nil: it was not made
 	draining bool               // writers move changes into the tree
 	idle     int                // times that they began to since somebody read in order
 	// asked counts reads in order. Copies share it: who reads in a copy soon
@@ -157,10 +157,16 @@ func (s *shelf) sorted() *btree.BTreeG[row] {
 // is better to have a map of these.
 const fewSearches = 16
 
-// get gives a row's value. It is for shelves without an index: copies. For single
-// rows nothing is brought into order, which takes ten times as long as a map and
-// would have to be done again in the next copy. Nobody may write to s any more.
+// get gives a row's value. It is for shelves without an index.
 func (s *shelf) get(key []byte) (value []byte, ok bool) {
+	r, ok := s.sorted().Get(row{key: key})
+	return r.value, ok
+}
+
+// find is get for copies that nobody writes to. For single rows nothing is brought
+// into order, which takes ten times as long as a map and would have to be done
+// again in the next copy.
+func (s *shelf) find(key []byte) (value []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.lookUp(key); c != nil {

@@ -219,7 +219,7 @@ func TestACopyFindsRowsWithoutSorting(t *testing.T) {
 		}
 		for i := range 2 * fewSearches {
 			key := fmt.Sprintf("k%d", keys.Draw(t, "key"))
-			value, ok := c.get([]byte(key))
+			value, ok := c.find([]byte(key))
 			if there, is := expected[key]; ok != is || string(value) != there {
 				t.Fatalf("%s is %q (%v), want %q (%v)", key, value, ok, there, is)
 			}
@@ -260,7 +260,7 @@ func benchCopiedGet(b *testing.B, gets int) {
 		}
 		c := s.copy()
 		for k := range gets {
-			c.get(benchKey((i*31 + k) % 100_000))
+			c.find(benchKey((i*31 + k) % 100_000))
 		}
 	}
 }

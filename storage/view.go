@@ -270,6 +270,7 @@ func (db *DB) snapshot(counts bool) (*Snapshot, error) {
 	}
 	if db.copied == nil {
 		db.copied = db.active.copy()
+		db.copied.still = true
 	}
 	db.fill(s, counts)
 	return s, nil

@@ -10,9 +10,9 @@ import (
 
 // A worker looks for something to do in a queue that is empty, a client tries to
 // get a lock that another one holds: writes that change nothing would fill the
-// log, and wait for disks. So who has written in vain lately is tried out on the
-// state first, as a read would be, and what would change nothing is answered with
-// that and goes no further.
+// log, and wait for disks. So the writes of one who has written in vain lately are
+// tried out on the state first, as reads are; what would change nothing has its
+// reply then and goes no further.
 
 // tryAfter is how often in a row a client's writes have changed nothing when
 // they are tried out. Those that would change something after all have lost time.
@@ -67,10 +67,10 @@ func (r *run) inVain(items []item, caughtUp error) (answered bool) {
 		w = new(keyspace.Tx)
 	}
 	defer r.s.server.trials.Put(w)
-	changes, done := false, false
+	changes, done, tried := false, false, 0
 	err := r.s.server.store.View(func(tx *keyspace.Tx) error {
 		done = tx.Within(shortWalk, func() {
-			changes = tx.Try(w, func() { r.try(w, items) })
+			changes = tx.Try(w, func() { tried = r.try(w, items) })
 		})
 		return nil
 	})
@@ -78,12 +78,13 @@ func (r *run) inVain(items []item, caughtUp error) (answered bool) {
 		r.vain = 0
 		return false
 	}
-	r.s.server.stats.Vain.Add(int64(len(items)))
+	r.s.server.stats.Vain.Add(int64(tried))
 	return true
 }
 
-// try carries out writes on a window that lets them change nothing.
-func (r *run) try(w *keyspace.Tx, items []item) {
+// try carries out writes on a window that lets them change nothing, and tells how
+// many.
+func (r *run) try(w *keyspace.Tx, items []item) (n int) {
 	began := time.Now()
 	for i := range items {
 		it := &items[i]
@@ -94,5 +95,7 @@ func (r *run) try(w *keyspace.Tx, items []item) {
 		it.reply = r.s.call(w, it.entry, it.args)
 		ended := time.Now()
 		it.took, began = ended.Sub(began), ended
+		n++
 	}
+	return n
 }

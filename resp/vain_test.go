@@ -66,7 +66,7 @@ func TestWritesInVainComeInPipelines(t *testing.T) {
 			t.Errorf("%q gives %s in vain, %s otherwise", batch[i], last[i], first[i])
 		}
 	}
-	if got := vain(); got != 2*int64(len(batch)) {
+	if got := vain(); got != 2*int64(len(batch)-1) { // one is no command
 		t.Errorf("%d writes went without the log", got)
 	}
 	for range tryAfter {

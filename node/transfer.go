@@ -37,6 +37,9 @@ func (n *Node) transfer(ctx context.Context, to string) error {
 		case tries < transferTries && n.raft.State() == raft.Leader:
 			tries++ // the heir is busy, or lacked more of the log than it got in the time that raft gives it
 		case n.raft.State() != raft.Leader: // it has gone meanwhile, to whomever
+			if to == "" {
+				return n.waitSuccessor(ctx)
+			}
 			return errNotLeader
 		default:
 			return fail(CodeUnreachable, "handing over the leadership to "+string(heir.ID)+": "+err.Error())

@@ -89,7 +89,7 @@ func (s *session) step() (next step) {
 		s.run.current = s.localReads || s.server.store.Current()
 		s.collect(g.take())
 		if !s.run.current {
-			return s.startReads()
+			return s.startWhenCurrent()
 		}
 		if !s.run.readHere(s.run.items, false) {
 			return s.leave()
@@ -184,7 +184,7 @@ func (s *session) start() step {
 	}
 	if s.run.seemVain(s.run.items) {
 		if !s.server.store.Current() {
-			return s.startReads()
+			return s.startWhenCurrent()
 		}
 		if s.run.inVain(s.run.items, nil) {
 			s.run.emit(s.run.items)
@@ -196,9 +196,9 @@ func (s *session) start() step {
 	return s.begin(func() func() { return s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults) })
 }
 
-// startReads has the reads that were collected, or the writes that seem to be in
-// vain, wait for this node to catch up.
-func (s *session) startReads() step {
+// startWhenCurrent has what was collected, reads or writes that seem to be in vain,
+// wait for this node to catch up.
+func (s *session) startWhenCurrent() step {
 	if !needsStore(s.run.items) { // all were refused
 		s.answer()
 		return stepMore
@@ -247,7 +247,7 @@ func (s *session) goOn(results []command.Result) {
 	})
 }
 
-// caughtUp is called when the reads of startReads can be carried out.
+// caughtUp is called when what waits in startWhenCurrent can be carried out.
 func (s *session) caughtUp(err error) {
 	s.halfDone()
 	s.finish(func(items []item) bool {

@@ -265,18 +265,19 @@ func (r *run) readShort(items []item) (n int, err error) {
 func (r *run) readViewed(tx *keyspace.Tx) error {
 	entered := time.Now()
 	began := entered
+	var found keyspace.Tally
 	for r.ran = 0; r.ran < len(r.reading) && r.ran < viewReads && began.Sub(entered) < viewTime; r.ran++ {
 		it := &r.reading[r.ran]
 		if it.entry == nil {
 			continue
 		}
 		tx.Forget()
-		tx.Select(it.entry.spec.Database(it.db))
 		if isFast(it.entry) {
-			began = r.s.read(tx, it, began)
-		} else if it.entry.spec.Is(command.Heavy) || !tx.Within(shortWalk, func() { began = r.s.read(tx, it, began) }) {
+			began, found = r.s.readUncounted(tx, it, began)
+		} else if it.entry.spec.Is(command.Heavy) || !tx.Within(shortWalk, func() { began, found = r.s.readUncounted(tx, it, began) }) {
 			return nil
 		}
+		r.s.countLookups(tx, it, found)
 	}
 	return nil
 }

@@ -297,12 +297,19 @@ func (s *session) execReads(tx *transaction) error {
 	var err error
 	if maybeShort(tx.queue) {
 		err = s.server.store.View(func(view *keyspace.Tx) (err error) {
-			done = view.Within(shortWalk, func() { err = s.readTogether(view, tx) })
+			var found []keyspace.Tally
+			if done = view.Within(shortWalk, func() { found, err = s.readTogether(view, tx) }); done {
+				s.countTogether(view, tx, found)
+			}
 			return err
 		})
 	}
 	if !done && err == nil {
-		err = s.server.store.Walk(func(view *keyspace.Tx) error { return s.readTogether(view, tx) })
+		err = s.server.store.Walk(func(view *keyspace.Tx) error {
+			found, err := s.readTogether(view, tx)
+			s.countTogether(view, tx, found)
+			return err
+		})
 	}
 	if errors.Is(err, errWatchConflict) {
 		return err
@@ -313,16 +320,15 @@ func (s *session) execReads(tx *transaction) error {
 	return nil
 }
 
-// readTogether reads all that was queued. Only then it counts what was found: it
-// may be ended in the middle, and called again.
-func (s *session) readTogether(view *keyspace.Tx, tx *transaction) error {
+// readTogether reads all that was queued, and tells what each command has found.
+func (s *session) readTogether(view *keyspace.Tx, tx *transaction) (found []keyspace.Tally, err error) {
 	for _, w := range tx.watches {
 		view.Select(w.DB)
 		if view.Revision(w.Key) != w.Revision {
-			return errWatchConflict
+			return nil, errWatchConflict
 		}
 	}
-	found := make([]keyspace.Tally, len(tx.queue))
+	found = make([]keyspace.Tally, len(tx.queue))
 	began := time.Now()
 	for i := range tx.queue {
 		if it := &tx.queue[i]; it.entry.local == nil {
@@ -330,13 +336,18 @@ func (s *session) readTogether(view *keyspace.Tx, tx *transaction) error {
 			began, found[i] = s.readUncounted(view, it, began)
 		}
 	}
-	for i := range tx.queue {
+	return found, nil
+}
+
+// countTogether counts what was found, of a transaction that was not ended in the
+// middle to be begun again. There is nothing to count of one that was not read.
+func (s *session) countTogether(view *keyspace.Tx, tx *transaction, found []keyspace.Tally) {
+	for i := range found {
 		if it := &tx.queue[i]; it.entry.local == nil {
 			view.Select(it.entry.spec.Database(it.db))
 			s.countLookups(view, it, found[i])
 		}
 	}
-	return nil
 }
 
 // maybeShort says whether the commands may hold up writers together, unless they

@@ -12,7 +12,7 @@ var breaks = map[string]patch{
 	"read-index": {"a read asks nobody", "node/readindex.go",
 		"if term == 0 {\n\t\treturn 0, false\n\t}\n\tindex = max(", "if true {\n\t\treturn 0, true\n\t}\n\tindex = max("},
 	"vain": {"a write that seems to be in vain is tried out on whatever the node has", "resp/loop.go",
-		"if !s.server.store.Current() {\n\t\t\treturn s.startReads()", "if false {\n\t\t\treturn s.startReads()"},
+		"if !s.server.store.Current() {\n\t\t\treturn s.startWhenCurrent()", "if false {\n\t\t\treturn s.startWhenCurrent()"},
 	"verify-leader": {"a leader believes that it still leads", "node/readindex.go",
 		"if err := n.confirmLead(term, asked); err != nil {", "if err := error(nil); asked == 0 {"},
 	"standing": {"an answer to an old heartbeat says that a leader still leads", "node/standing.go",

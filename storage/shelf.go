@@ -2,8 +2,6 @@ package storage
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -305,55 +303,4 @@ func (l *changes) reuse(cut *changes) {
 		clear(piece)
 		l.spare = piece[:0]
 	}
-}
-
-// ticket stands for a change while changes are sorted: comparing heads fetches
-// nothing from elsewhere in memory.
-type ticket struct {
-	head uint64 // of the key, after what all keys have in common
-	n    int    // of the change
-}
-
-// inOrder sorts changes by key, and those of one key by age.
-func (l *changes) inOrder() []ticket {
-	common := len(l.at(0).key)
-	for i := range l.n {
-		common = commonPrefix(l.at(0).key[:common], l.at(i).key)
-	}
-	order := make([]ticket, l.n)
-	for i := range order {
-		order[i] = ticket{head(l.at(i).key[common:]), i}
-	}
-	slices.SortFunc(order, func(a, b ticket) int {
-		if a.head != b.head {
-			return cmp.Compare(a.head, b.head)
-		}
-		if c := bytes.Compare(l.at(a.n).key[common:], l.at(b.n).key[common:]); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.n, b.n)
-	})
-	return order
-}
-
-// commonPrefix is how many bytes a and b begin with alike.
-func commonPrefix(a, b []byte) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return n
-}
-
-// head is the first bytes of a key as a number that sorts as they do; equal
-// heads say nothing.
-func head(key []byte) uint64 {
-	if len(key) >= 8 {
-		return binary.BigEndian.Uint64(key)
-	}
-	var b [8]byte
-	copy(b[:], key)
-	return binary.BigEndian.Uint64(b[:])
 }

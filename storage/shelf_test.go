@@ -1,10 +1,12 @@
 package storage
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -262,5 +264,54 @@ func benchCopiedGet(b *testing.B, gets int) {
 		for k := range gets {
 			c.find(benchKey((i*31 + k) % 100_000))
 		}
+	}
+}
+
+// Changes of any keys, alike for long or hardly, ended by zeros or not, again and
+// again, are in order afterwards.
+func TestChangesAreSorted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.SliceOfN(rapid.SampledFrom([]string{"", "\x00", "\x00\x00", "a", "b", "visitor:", "0000000000000000", "\xff"}), 0, 4)
+		few := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string { return "m" + strings.Join(parts.Draw(t, "parts"), "") }), 1, 60).Draw(t, "keys")
+		var l changes
+		for range rapid.IntRange(1, 4*fewHeads).Draw(t, "changes") {
+			key := rapid.SampledFrom(few).Draw(t, "key")
+			if rapid.Bool().Draw(t, "numbered") {
+				key += fmt.Sprintf("%03d", rapid.IntRange(0, 999).Draw(t, "number"))
+			}
+			l.add(change{row: row{key: []byte(key)}})
+		}
+		want := make([]int, l.n)
+		for i := range want {
+			want[i] = i
+		}
+		slices.SortStableFunc(want, func(a, b int) int { return bytes.Compare(l.at(a).key, l.at(b).key) })
+		order := l.inOrder()
+		for i, n := range want {
+			if order[i].n != n {
+				t.Fatalf("place %d has change %d (%q), want %d (%q)", i, order[i].n, l.at(order[i].n).key, n, l.at(n).key)
+			}
+			if i > 0 && bytes.Equal(l.at(n).key, l.at(want[i-1]).key) && order[i].head != order[i-1].head {
+				t.Fatalf("two changes of %q have different heads", l.at(n).key)
+			}
+		}
+	})
+}
+
+// BenchmarkInOrder is what sorting costs for each of so many rows that all but one
+// have much in common, like those of one application.
+func BenchmarkInOrder(b *testing.B) {
+	for _, n := range []int{50, 4096, 300_000} {
+		b.Run(fmt.Sprintf("rows=%d", n), func(b *testing.B) {
+			var l changes
+			l.add(change{row: row{key: []byte("m\x00system:group")}})
+			for i := range n {
+				l.add(change{row: row{key: fmt.Appendf(nil, "m\x01visitor:%012d", uint64(i)*0x9e3779b97f4a7c15%10_000_000)}})
+			}
+			for b.Loop() {
+				l.inOrder()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/row")
+		})
 	}
 }

@@ -57,7 +57,7 @@ func (n *Node) openTable() (err error) {
 	n.db, err = storage.Open(filepath.Join(n.opt.Dir, tableFolder), storage.Options{
 		ClusterID: n.id.ClusterID, Fatal: n.tableFailed, Logger: n.log,
 		OverlayBudget: n.opt.Limits.OverlayBytes, OverlayHard: n.opt.Limits.OverlayHard,
-		LookedUp: keyspace.LookedUp, StreamRate: streamRate,
+		LookedUp: keyspace.LookedUp, InOrder: keyspace.InOrder, StreamRate: streamRate,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the table: %w", err)

@@ -181,5 +181,6 @@ func (b *Batch) end() {
 		b.undo, b.rooms = nil, nil
 	}
 	b.db.account()
+	b.db.tellDisorder()
 	b.db.mu.Unlock()
 }

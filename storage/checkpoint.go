@@ -71,6 +71,11 @@ func (c *Checkpoint) Write(m Meta) error {
 	db.writing.Store(true)
 	defer db.writing.Store(false)
 	db.crash("checkpoint-begins")
+	for _, kind := range []byte(db.opt.InOrder) {
+		if s := c.rows.shelves[kind]; s != nil && !s.ready() {
+			db.orderBeside(s)
+		}
+	}
 	w := &writing{db: db, file: db.file, rows: c.rows, state: c.state, meta: m}
 	if err := w.write(); errors.Is(err, ErrStale) {
 		return err

@@ -62,6 +62,10 @@ type Options struct {
 	// more than in order: of these, half as many bytes as OverlayBudget stay in
 	// memory after they were written to the data file.
 	LookedUp string
+	// InOrder are the first bytes of the keys of rows that writers walk over. A
+	// goroutine of the table's keeps these in order, so that no writer has to sort
+	// what others left.
+	InOrder string
 	// CompactBytes is how many bytes of free pages make the table compact its
 	// file while it is used, if they are more than half of it as well. 0:
 	// 256 MB; negative: never.
@@ -84,6 +88,9 @@ type Options struct {
 	// leastRun is how many rows make a run; fewer are set one by one. So an
 	// overlay does not get many runs. Tests make small ones.
 	leastRun int
+	// manyRows is for how many changes at a time a list of rows is made where
+	// fewer go into a tree. Tests make short ones.
+	manyRows int
 	// leastGap is how many deleted rows next to each other are remembered as a
 	// gap. Tests make it small.
 	leastGap int
@@ -102,6 +109,7 @@ func (o Options) withDefaults() Options {
 	o.steps.rows = orDefault(o.steps.rows, stepRows)
 	o.steps.bytes = orDefault(o.steps.bytes, stepBytes)
 	o.leastRun = orDefault(o.leastRun, leastRun)
+	o.manyRows = orDefault(o.manyRows, manyRows)
 	o.leastGap = orDefault(o.leastGap, leastGap)
 	o.OverlayBudget = orDefault(o.OverlayBudget, 64<<20)
 	o.OverlayHard = orDefault(o.OverlayHard, 2*o.OverlayBudget)
@@ -147,8 +155,9 @@ type DB struct {
 	copied *overlay // copy of active that long readers share; nil after a change
 	counts *counts  // of ranges of view
 
-	disordered atomic.Int32 // number, from 1, of a shelf of active that is to be sorted; 0: none
-	epoch      uint64       // raised when the table is replaced by a snapshot
+	disorder   chan struct{} // capacity 1: writers may have left much to keepOrder
+	disordered atomic.Int32  // number, from 1, of a shelf of active that is to be sorted; 0: none
+	epoch      uint64        // raised when the table is replaced by a snapshot
 	closed     bool
 	failed     atomic.Pointer[error]
 	batch      Batch
@@ -203,7 +212,7 @@ type saved struct {
 
 // Open opens the table in a folder, which it locks and creates if need be.
 func Open(dir string, opt Options) (*DB, error) {
-	db := &DB{dir: dir, opt: opt.withDefaults(), settled: make(chan struct{})}
+	db := &DB{dir: dir, opt: opt.withDefaults(), settled: make(chan struct{}), disorder: make(chan struct{}, 1)}
 	db.batch.db = db
 	db.ctx, db.cancel = context.WithCancel(context.Background())
 	if err := db.open(); err != nil {
@@ -256,12 +265,15 @@ func (db *DB) open() error {
 	}
 	db.file = f
 	db.start(b, j)
+	if db.opt.InOrder != "" {
+		db.work.Go(db.keepOrder)
+	}
 	return nil
 }
 
 // start makes the first view.
 func (db *DB) start(b *base, j *journal) {
-	db.view = view{active: newOverlay(), base: b, gaps: db.opt.newGaps(), state: b.state}
+	db.view = view{active: db.opt.newOverlay(), base: b, gaps: db.opt.newGaps(), state: b.state}
 	db.saved = saved{b.state, b.meta}
 	db.recent, db.counts = db.opt.newRecent(), new(counts)
 	if j == nil {

@@ -292,7 +292,7 @@ func (db *DB) replace(f *file, b *base) {
 	oldFile, oldBase := db.file, db.base
 	db.epoch++
 	db.file, db.recent, db.copied, db.counts = f, db.opt.newRecent(), nil, new(counts)
-	db.view = view{active: newOverlay(), base: b, gaps: db.opt.newGaps(), state: b.state}
+	db.view = view{active: db.opt.newOverlay(), base: b, gaps: db.opt.newGaps(), state: b.state}
 	db.saved = saved{b.state, b.meta}
 	db.former = append(stillOpen(db.former), oldFile)
 	db.account()

@@ -3,8 +3,6 @@ package storage
 import (
 	"bytes"
 	"sync"
-
-	"github.com/tidwall/btree"
 )
 
 // merge walks the layers of a view in the order of the keys. Of rows with the
@@ -31,9 +29,9 @@ type cursor struct {
 	file       fileCursor // of no rows: an overlay
 	runs       *runCursor // nil: no runs
 	overlay    *overlay
-	low, high  int              // the first and the last shelf of the overlay that may be entered
-	shelf      int              // that the cursor is in
-	tree       btree.IterG[row] // of that shelf
+	low, high  int           // the first and the last shelf of the overlay that may be entered
+	shelf      int           // that the cursor is in
+	rows       orderedCursor // of that shelf
 }
 
 // merges keeps merges for reuse: they are large, and reads of a few rows are
@@ -78,7 +76,7 @@ func shelvesOf(from, to []byte) (low, high int) {
 func (m *merge) release() {
 	for i := range m.n {
 		c := &m.layers[i]
-		c.tree.Release()
+		c.rows.release()
 		c.file.Close()
 		c.key, c.value, c.runs, c.overlay, c.ok = nil, nil, nil, nil, false
 	}
@@ -229,8 +227,8 @@ func (c *cursor) seek(from []byte) {
 	if len(from) > 0 {
 		first = max(first, int(from[0]))
 	}
-	if c.enter(first) && c.tree.Seek(row{key: from}) {
-		c.atTree()
+	if c.enter(first) && c.rows.seek(from) {
+		c.atRow()
 		return
 	}
 	c.firstFrom(first + 1)
@@ -257,9 +255,9 @@ func (c *cursor) seekBefore(to []byte) {
 	if len(to) > 0 {
 		last = min(last, int(to[0]))
 	}
-	if len(to) > 0 && c.enter(last) && c.tree.Seek(row{key: to}) {
-		if c.tree.Prev() {
-			c.atTree()
+	if len(to) > 0 && c.enter(last) {
+		if c.rows.seekBefore(to) {
+			c.atRow()
 			return
 		}
 		last--
@@ -274,8 +272,8 @@ func (c *cursor) next() {
 	case c.runs != nil:
 		c.runs.next()
 		c.atRun()
-	case c.tree.Next():
-		c.atTree()
+	case c.rows.next():
+		c.atRow()
 	default:
 		c.firstFrom(c.shelf + 1)
 	}
@@ -288,8 +286,8 @@ func (c *cursor) prev() {
 	case c.runs != nil:
 		c.runs.prev()
 		c.atRun()
-	case c.tree.Prev():
-		c.atTree()
+	case c.rows.prev():
+		c.atRow()
 	default:
 		c.lastFrom(c.shelf - 1)
 	}
@@ -298,8 +296,8 @@ func (c *cursor) prev() {
 // firstFrom stands at the first row of a shelf or of those after it.
 func (c *cursor) firstFrom(shelf int) {
 	for ; shelf <= c.high; shelf++ {
-		if c.enter(shelf) && c.tree.First() {
-			c.atTree()
+		if c.enter(shelf) && c.rows.first() {
+			c.atRow()
 			return
 		}
 	}
@@ -309,8 +307,8 @@ func (c *cursor) firstFrom(shelf int) {
 // lastFrom stands at the last row of a shelf or of those before it.
 func (c *cursor) lastFrom(shelf int) {
 	for ; shelf >= c.low; shelf-- {
-		if c.enter(shelf) && c.tree.Last() {
-			c.atTree()
+		if c.enter(shelf) && c.rows.last() {
+			c.atRow()
 			return
 		}
 	}
@@ -326,11 +324,11 @@ func (c *cursor) enter(shelf int) bool {
 	if s == nil {
 		return false
 	}
-	c.tree.Release()
+	c.rows.release()
 	c.shelf = shelf
-	tree := s.sorted()
-	c.tree.Init(tree, false)
-	return tree.Len() > 0
+	rows := s.sorted()
+	c.rows.init(rows)
+	return rows.size() > 0
 }
 
 func (c *cursor) at(key, value []byte) {
@@ -340,8 +338,8 @@ func (c *cursor) at(key, value []byte) {
 	}
 }
 
-func (c *cursor) atTree() {
-	r := c.tree.Item()
+func (c *cursor) atRow() {
+	r := c.rows.row
 	c.key, c.value, c.ok = r.key, r.value, true
 }
 

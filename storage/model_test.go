@@ -149,6 +149,7 @@ func (m *machine) reopen(t *rapid.T) {
 	}
 	// Few rows at a time, so that most checkpoints take many transactions.
 	opt.leastRun = 2
+	opt.manyRows = rapid.SampledFrom([]int{2, 5, manyRows}).Draw(t, "changes that make a list")
 	opt.leastGap = rapid.IntRange(1, 3).Draw(t, "deleted rows in a gap")
 	opt.steps.rows = rapid.IntRange(1, 20).Draw(t, "rows in a transaction")
 	db, err := Open(m.dir, opt)

@@ -1,164 +1,121 @@
 package storage
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/binary"
-	"slices"
+	"context"
+	"runtime"
+	"time"
 )
 
-// Sorting hundreds of thousands of keys by comparing two at a time fetches each of
-// them some forty times from wherever in memory it is. Here a key is fetched once for
-// each eight bytes that it has in common with others: what is moved about and compared
-// is these bytes as a number (a radix sort from the most significant number on, and
-// within each number one from the least significant byte on).
+// Rows are brought into order by who needs it, see shelf. Those who must not take
+// long leave it to others: readers in a hurry to who reads a Snapshot, and writers,
+// who cannot be sent away, to a goroutine of the table's that is ahead of them.
 
-// ticket stands for a change while changes are sorted.
-type ticket struct {
-	head uint64 // of the key, after what the keys it was compared with have in common
-	n    int    // of the change
-}
-
-// inOrder sorts changes by key, and those of one key by age. Neighbours with one key
-// have the same head.
-func (l *changes) inOrder() []ticket {
-	order := make([]ticket, l.n)
-	for i := range order {
-		order[i].n = i
-	}
-	s := sorter{changes: l}
-	s.sort(order, 0)
-	return order
-}
-
-type sorter struct {
-	changes *changes
-	spare   []ticket // as many as were sorted at a time so far
-}
-
-func (s *sorter) key(t *ticket) []byte { return s.changes.at(t.n).key }
-
-// fewTickets are sorted by comparing keys.
-const fewTickets = 12
-
-// sort sorts tickets in order of age whose keys have so many bytes in common.
-func (s *sorter) sort(tickets []ticket, common int) {
-	if len(tickets) <= fewTickets {
-		s.compare(tickets, common)
-		return
-	}
-	common = s.common(tickets, common)
-	for i := range tickets {
-		t := &tickets[i]
-		t.head = head(s.key(t)[common:])
-	}
-	s.byHead(tickets)
-	for len(tickets) > 0 {
-		n, ended := 1, false // how many of one head, whether one of their keys ends with it
-		for n < len(tickets) && tickets[n].head == tickets[0].head {
-			n++
-		}
-		for i := 0; i < n && n > 1 && !ended; i++ {
-			ended = len(s.key(&tickets[i])) < common+8
-		}
-		switch {
-		case ended:
-			s.compare(tickets[:n], common)
-		case n > 1:
-			s.sort(tickets[:n], common+8)
-		}
-		tickets = tickets[n:]
-	}
-}
-
-// common is how many bytes keys begin with alike that do so with at least so many.
-func (s *sorter) common(tickets []ticket, least int) int {
-	first := s.key(&tickets[0])
-	for i := range tickets[1:] {
-		rest := s.key(&tickets[1+i])[least:]
-		first = first[:least+commonPrefix(first[least:], rest)]
-		if len(first) == least {
-			break
+// tidy brings the shelf in order that a reader has found to be in none, a little at a
+// time, so that writers come in between.
+func (db *DB) tidy() {
+	if i := int(db.disordered.Swap(0)) - 1; i >= 0 {
+		for db.tidySome(i) {
+			runtime.Gosched()
 		}
 	}
-	return len(first)
 }
 
-func (s *sorter) compare(tickets []ticket, common int) {
-	slices.SortFunc(tickets, func(a, b ticket) int {
-		if c := bytes.Compare(s.key(&a)[common:], s.key(&b)[common:]); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.n, b.n)
-	})
+func (db *DB) tidySome(shelf int) (more bool) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	s := db.active.shelves[shelf]
+	return s != nil && s.orderSome()
 }
 
-// fewHeads are sorted by comparing them.
-const fewHeads = 256
+const (
+	// leftUnordered is how many changes of a shelf that writers walk over may be in
+	// no order while more come, or a part of those that are, if that is more.
+	leftUnordered     = 4 * fewRecent
+	leftUnorderedPart = 4
+	// orderRest is for how long at least nothing is brought into order after
+	// something was.
+	orderRest = 20 * time.Millisecond
+)
 
-// byHead sorts by head and leaves those of one head in order of age.
-func (s *sorter) byHead(tickets []ticket) {
-	if len(tickets) <= fewHeads {
-		slices.SortFunc(tickets, func(a, b ticket) int {
-			if a.head != b.head {
-				return cmp.Compare(a.head, b.head)
+// keepOrder brings shelves that writers walk over in order, beside everything else,
+// until the table is closed.
+func (db *DB) keepOrder() {
+	stood := map[byte]uint64{} // by shelf: the number of its last change at the last look
+	for waiting := false; ; {
+		if !waiting {
+			select {
+			case <-db.disorder:
+			case <-db.ctx.Done():
+				return
 			}
-			return cmp.Compare(a.n, b.n)
-		})
-		return
-	}
-	if len(s.spare) < len(tickets) {
-		s.spare = make([]ticket, len(tickets))
-	}
-	from, to := tickets, s.spare[:len(tickets)]
-	var counts [8][256]int
-	for i := range from {
-		for digit, h := 0, from[i].head; digit < 8; digit++ {
-			counts[digit][byte(h)]++
-			h >>= 8
 		}
-	}
-	for digit := range counts {
-		shift := 8 * digit
-		places := &counts[digit]
-		if places[byte(from[0].head>>shift)] == len(from) {
-			continue // all have the same
+		began := time.Now()
+		waiting = false
+		for _, kind := range []byte(db.opt.InOrder) {
+			s, last, n, many := db.unordered(kind)
+			if n <= fewRecent {
+				continue
+			}
+			waiting = true
+			if many || stood[kind] == last {
+				db.orderBeside(s)
+			}
+			stood[kind] = last
 		}
-		next := 0
-		for value, n := range places {
-			places[value] = next
-			next += n
+		if !rest(db.ctx, max(time.Since(began), orderRest)) {
+			return
 		}
-		for i := range from {
-			place := &places[byte(from[i].head>>shift)]
-			to[*place] = from[i]
-			*place++
-		}
-		from, to = to, from
-	}
-	if &from[0] != &tickets[0] {
-		copy(tickets, from)
 	}
 }
 
-// commonPrefix is how many bytes a and b begin with alike.
-func commonPrefix(a, b []byte) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
-		}
+// rest says whether ctx has not ended meanwhile.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	return n
 }
 
-// head is the first bytes of a key as a number that sorts as they do; equal
-// heads say nothing.
-func head(key []byte) uint64 {
-	if len(key) >= 8 {
-		return binary.BigEndian.Uint64(key)
+// unordered gives a shelf of the active overlay, the number of its last change, how
+// many are in no order, and whether these are too many.
+func (db *DB) unordered(kind byte) (s *shelf, last uint64, n int, many bool) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if s = db.active.shelves[kind]; s == nil {
+		return nil, 0, 0, false
 	}
-	var b [8]byte
-	copy(b[:], key)
-	return binary.BigEndian.Uint64(b[:])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n = s.recent.n
+	return s, s.first + uint64(n), n, n > max(leftUnordered, s.size()/leftUnorderedPart)
+}
+
+// orderBeside brings a shelf in order while others read and write it: in a copy,
+// whose tree it takes over, unless somebody was faster.
+func (db *DB) orderBeside(s *shelf) {
+	db.mu.RLock()
+	c := s.copy()
+	db.mu.RUnlock()
+	first, n := c.first, c.recent.n
+	c.fill(n)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	s.takeOver(c.ordered, first, n)
+}
+
+// tellDisorder is called with mu held.
+func (db *DB) tellDisorder() {
+	for _, kind := range []byte(db.opt.InOrder) {
+		if s := db.active.shelves[kind]; s != nil && s.recent.n > fewRecent {
+			select {
+			case db.disorder <- struct{}{}:
+			default:
+			}
+			return
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 )
 
 // orderRows is more than what may wait to be brought into order.
@@ -104,4 +105,77 @@ func TestOrderIsMadeBesideWriters(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	t.Logf("a reader in a hurry was served %d times and sent away %d times", hurried, waited)
+}
+
+// A table keeps the rows that writers walk over in order, whatever many are written:
+// who comes next has little to sort. Writers and readers see all of it meanwhile.
+func TestOrderIsKeptForWriters(t *testing.T) {
+	db := tempDB(t, Options{InOrder: "k"})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	again(t, &wg, stop, func() error { return db.Walk(func(r Reader, _ State) error { return wholeOrEmpty(r) }) })
+	const versions = 30
+	for version := range versions {
+		setAll(db, version+1)
+		if version%10 == 9 { // a writer that walks
+			b := db.Begin()
+			if err := wholeAndInOrder(b); err != nil {
+				t.Error(err)
+			}
+			b.Commit(State{Index: versions})
+		}
+	}
+	close(stop)
+	wg.Wait()
+	b := db.Begin()
+	for i := range 40 * fewRecent {
+		b.Set(fmt.Appendf(nil, "k%07d", i*7919%(40*fewRecent)), []byte("v"))
+	}
+	b.Commit(State{Index: versions + 1})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		_, _, n, _ := db.unordered('k')
+		if n <= fewRecent {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d rows are in no order, and nobody sees to it", n)
+		}
+	}
+}
+
+func wholeOrEmpty(r Reader) error {
+	empty := true
+	r.Ascend([]byte("k"), []byte("l"), func(_, _ []byte) bool { empty = false; return false })
+	if empty {
+		return nil
+	}
+	return wholeAndInOrder(r)
+}
+
+// What was brought into order in a copy is taken over with all that was written
+// meanwhile behind it, but not where somebody else has begun meanwhile.
+func TestOrderOfACopyIsTakenOver(t *testing.T) {
+	for _, faster := range []int{0, 1, 500, orderRows} {
+		o, want := newOverlay(), map[string]string{}
+		write := func(n int, value string) {
+			for i := range n {
+				key := fmt.Sprintf("k%05d", i*7%orderRows)
+				o.set(row{[]byte(key), []byte(value)})
+				want[key] = value
+			}
+		}
+		write(orderRows, "before")
+		s := o.shelves['k']
+		c := s.copy()
+		first, n := c.first, c.recent.n
+		c.fill(n)
+		s.fill(faster)
+		write(100, "meanwhile")
+		s.takeOver(c.ordered, first, n)
+		if left := s.recent.n; faster == 0 && left != 100 {
+			t.Errorf("%d changes wait, want the 100 that came meanwhile", left)
+		}
+		write(50, "later")
+		sameRows(t, o, want)
+	}
 }

@@ -34,9 +34,17 @@ type overlay struct {
 	rows    int
 	bytes   int64 // memory of the rows
 	log     int64 // bytes of the log entries the rows came from, which they pin
+
+	manyRows int // of new shelves
 }
 
-func newOverlay() *overlay { return &overlay{index: newIndex(0)} }
+func newOverlay() *overlay { return &overlay{index: newIndex(0), manyRows: manyRows} }
+
+func (o *Options) newOverlay() *overlay {
+	n := newOverlay()
+	n.manyRows = o.manyRows
+	return n
+}
 
 // roomAhead is for how many rows at most an overlay takes room before they
 // come, which spares the table most of its growing.
@@ -44,7 +52,7 @@ const roomAhead = 1 << 16
 
 // next gives an empty overlay for what comes after o, probably much the same.
 func (o *overlay) next() *overlay {
-	n := &overlay{index: newIndex(min(o.rows, roomAhead))}
+	n := &overlay{index: newIndex(min(o.rows, roomAhead)), manyRows: o.manyRows}
 	for i, s := range o.shelves {
 		if s != nil {
 			n.shelves[i] = s.next()
@@ -57,7 +65,7 @@ func (o *overlay) next() *overlay {
 // constant time but makes the next writes to o copy the nodes they touch. It
 // must not run at the same time as a write to o.
 func (o *overlay) copy() *overlay {
-	c := &overlay{runs: o.runs, rows: o.rows, bytes: o.bytes, log: o.log}
+	c := &overlay{runs: o.runs, rows: o.rows, bytes: o.bytes, log: o.log, manyRows: o.manyRows}
 	for i, s := range o.shelves {
 		if s != nil {
 			c.shelves[i] = s.copy()
@@ -145,6 +153,7 @@ func (o *overlay) shelf(key []byte) *shelf {
 	s := o.shelves[key[0]]
 	if s == nil {
 		s = newShelf()
+		s.manyRows = o.manyRows
 		o.shelves[key[0]] = s
 	}
 	return s
@@ -179,7 +188,7 @@ func (o *overlay) eachAbove(fn func(r row) bool) {
 	more := true
 	for _, s := range o.shelves {
 		if s != nil && more {
-			s.sorted().Scan(func(r row) bool {
+			s.sorted().each(func(r row) bool {
 				more = fn(r)
 				return more
 			})

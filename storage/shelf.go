@@ -25,9 +25,9 @@ import (
 // that reads in order fills the tree; from then until the next write nothing
 // is left to be filled in, so the tree stands still under who reads it.
 type shelf struct {
-	mu       sync.Mutex // of readers that fill the tree; writers are alone
-	tree     *btree.BTreeG[row]
-	recent   changes            // after what is in the tree
+	mu sync.Mutex // of readers that fill the tree; writers are alone
+	ordered
+	recent   changes            // after what is in order
 	first    uint64             // number of the oldest of them; the first of all has number 1
 	rows     int                // in the tree and in recent
 	searches int                // see find
@@ -36,8 +36,9 @@ type shelf struct {
 	idle     int                // times that they began to since somebody read in order
 	// asked counts reads in order. Copies share it: who reads in a copy soon
 	// reads in the next one.
-	asked   *atomic.Int32
-	sawAsks int32 // asked when they began last
+	asked    *atomic.Int32
+	sawAsks  int32 // asked when they began last
+	manyRows int   // see fill
 }
 
 // change is a row put into a shelf or, with forget, taken out.
@@ -48,9 +49,10 @@ type change struct {
 
 func newShelf() *shelf {
 	return &shelf{
-		tree:  btree.NewBTreeGOptions(lessRow, btree.Options{NoLocks: true}),
-		asked: new(atomic.Int32),
-		first: 1,
+		ordered:  newOrdered(),
+		asked:    new(atomic.Int32),
+		first:    1,
+		manyRows: manyRows,
 	}
 }
 
@@ -58,6 +60,7 @@ func newShelf() *shelf {
 // read as these were.
 func (s *shelf) next() *shelf {
 	n := newShelf()
+	n.manyRows = s.manyRows
 	n.asked.Store(min(s.asked.Load(), 2*oftenAsked) / 2)
 	return n
 }
@@ -67,7 +70,18 @@ func (s *shelf) next() *shelf {
 func (s *shelf) copy() *shelf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &shelf{tree: s.tree.Copy(), recent: s.recent.copy(), first: s.first, rows: s.rows, asked: s.asked}
+	return &shelf{ordered: s.ordered.copy(), recent: s.recent.copy(), first: s.first, rows: s.rows, asked: s.asked, manyRows: s.manyRows}
+}
+
+// takeOver takes rows in order with the n changes that were the oldest when first was
+// the number of the oldest, unless some of them are in order by now. The caller is
+// alone.
+func (s *shelf) takeOver(o ordered, first uint64, n int) {
+	if s.first == first {
+		s.ordered = o
+		s.recent.cut(n)
+		s.first += uint64(n)
+	}
 }
 
 const (
@@ -112,7 +126,7 @@ func (s *shelf) inDemand(n int) bool {
 	if asks != s.sawAsks {
 		s.idle = 0
 	}
-	if n < s.tree.Len()/8<<min(s.idle, 8) {
+	if n < s.size()/8<<min(s.idle, 8) {
 		return false
 	}
 	s.idle++
@@ -141,14 +155,14 @@ func (s *shelf) orderSome() (more bool) {
 	return s.recent.n > fewRecent
 }
 
-// sorted gives the tree with everything in it. Who has it must not use it
-// after the next write.
-func (s *shelf) sorted() *btree.BTreeG[row] {
+// sorted gives everything in order. Who has it must not use it after the next
+// write.
+func (s *shelf) sorted() *ordered {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fill(s.recent.n)
 	s.asked.Add(1)
-	return s.tree
+	return &s.ordered
 }
 
 // fewSearches is how many rows are looked for one change after the other before it
@@ -157,7 +171,7 @@ const fewSearches = 16
 
 // get gives a row's value. It is for shelves without an index.
 func (s *shelf) get(key []byte) (value []byte, ok bool) {
-	r, ok := s.sorted().Get(row{key: key})
+	r, ok := s.sorted().get(key)
 	return r.value, ok
 }
 
@@ -170,7 +184,7 @@ func (s *shelf) find(key []byte) (value []byte, ok bool) {
 	if c := s.lookUp(key); c != nil {
 		return c.value, !c.forget
 	}
-	r, ok := s.tree.Get(row{key: key})
+	r, ok := s.ordered.get(key)
 	return r.value, ok
 }
 
@@ -193,7 +207,15 @@ func (s *shelf) lookUp(key []byte) *change {
 	return s.byKey[string(key)]
 }
 
-// fill puts the n oldest changes into the tree.
+const (
+	// manyRows is for how many changes at least a list is made anew of all rows that
+	// are in order, if they are a part of them that is not too small: a tree takes
+	// for each change ten to thirty times as long as a list for each row.
+	manyRows     = fewRecent
+	manyRowsPart = 16
+)
+
+// fill brings the n oldest changes in order.
 func (s *shelf) fill(n int) {
 	if n == 0 {
 		return
@@ -205,27 +227,22 @@ func (s *shelf) fill(n int) {
 		s.place(recent.at(0), nil)
 		return
 	}
-	var hint btree.PathHint
-	empty := s.tree.Len() == 0
 	order := recent.inOrder()
+	if n >= s.manyRows && n >= s.size()/manyRowsPart {
+		s.ordered = s.with(&recent, order)
+		return
+	}
+	var hint btree.PathHint
+	empty := s.size() == 0
 	for i, t := range order {
 		c := recent.at(t.n)
 		switch {
-		case i+1 < len(order) && order[i+1].head == t.head && bytes.Equal(recent.at(order[i+1].n).key, c.key):
-			// A later write of the same row follows.
+		case recent.superseded(order, i):
 		case !empty:
 			s.place(c, &hint)
 		case !c.forget:
 			s.tree.Load(c.row)
 		}
-	}
-}
-
-func (s *shelf) place(c *change, hint *btree.PathHint) {
-	if c.forget {
-		s.tree.DeleteHint(c.row, hint)
-	} else {
-		s.tree.SetHint(c.row, hint)
 	}
 }
 

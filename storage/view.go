@@ -3,7 +3,6 @@ package storage
 import (
 	"bytes"
 	"errors"
-	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -190,23 +189,6 @@ func (l *live) ready(from, to []byte) bool {
 		}
 	}
 	return true
-}
-
-// tidy brings the shelf in order that a reader has found to be in none, a little at a
-// time, so that writers come in between.
-func (db *DB) tidy() {
-	if i := int(db.disordered.Swap(0)) - 1; i >= 0 {
-		for db.tidySome(i) {
-			runtime.Gosched()
-		}
-	}
-}
-
-func (db *DB) tidySome(shelf int) (more bool) {
-	db.mu.RLock()
-	defer db.mu.RUnlock()
-	s := db.active.shelves[shelf]
-	return s != nil && s.orderSome()
 }
 
 // written gives the value of a row as it is in the data file below the

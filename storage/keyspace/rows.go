@@ -32,6 +32,11 @@ const (
 // than in order, for storage.Options.
 const LookedUp = string(rowMeta) + string(rowHash) + string(rowSet) + string(rowZSet) + string(rowList) + string(rowChunk)
 
+// InOrder are the first bytes of the rows that commands which write walk over, for
+// storage.Options.
+const InOrder = string(rowHash) + string(rowField) + string(rowSet) + string(rowZSet) + string(rowStream) + string(rowList) +
+	string(rowExpiry) + string(rowWake)
+
 // placeSize is the length of a place in a row key. 48 bits: a cursor is one,
 // and there are clients that keep cursors in a float64.
 const placeSize = 6

@@ -67,8 +67,14 @@ func TestSlowDisksAreNotSlowCommands(t *testing.T) {
 	for range 4 {
 		c.read()
 	}
-	c.want(":0", "SLOWLOG", "LEN")
-	if got := c.do("LATENCY", "LATEST"); !strings.HasPrefix(got, `[["commit" `) || strings.Contains(got, "command") {
+	// What concerns only the connection is timed by the clock, and may be slow on a
+	// busy machine.
+	for _, innocent := range []string{`["SET" "k" "v"]`, `["INCR" "n"]`, `["EXEC"]`} {
+		if got := c.do("SLOWLOG", "GET", "-1"); strings.Contains(got, innocent) {
+			t.Errorf("of a slow disk SLOWLOG shows %s", got)
+		}
+	}
+	if got := c.do("LATENCY", "LATEST"); !strings.Contains(got, `["commit" `) {
 		t.Errorf("of a slow disk LATENCY says %s", got)
 	}
 	if got := c.do("INFO", "commandstats"); !strings.Contains(got, "cmdstat_set:calls=1,usec=3,") {
@@ -76,7 +82,6 @@ func TestSlowDisksAreNotSlowCommands(t *testing.T) {
 	}
 	store.run = 20 * time.Millisecond
 	c.want(":1", "RPUSH", "list", "v")
-	c.want(":1", "SLOWLOG", "LEN")
 	if got := c.do("SLOWLOG", "GET"); !strings.Contains(got, `["RPUSH" "list" "v"]`) || !strings.Contains(got, ":20000 ") {
 		t.Errorf("SLOWLOG shows %s", got)
 	}

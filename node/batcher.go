@@ -128,6 +128,8 @@ type batcher struct {
 	limits  Limits
 	metrics *nodeMetrics
 
+	outrun func() bool // writers should wait a moment for the checkpoint
+
 	underWay atomic.Int64  // commands in entries that are under way
 	landed   chan struct{} // capacity 1: an entry is not any more
 }
@@ -180,6 +182,7 @@ type batch struct {
 func (b *batcher) next(ctx context.Context, s *batch) ([]byte, error) {
 	for {
 		if b.worthwhile() {
+			b.brake(ctx)
 			if entry := b.fill(s); entry != nil {
 				return entry, nil
 			}
@@ -191,6 +194,26 @@ func (b *batcher) next(ctx context.Context, s *batch) ([]byte, error) {
 		case <-b.landed:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// longestBrake is for how long an entry waits at most while the table's writers
+// outrun its checkpoint. They are slowed down before they would all have to stand
+// still, and entries become larger.
+const longestBrake = 100 * time.Millisecond
+
+func (b *batcher) brake(ctx context.Context) {
+	if !b.outrun() {
+		return
+	}
+	began := time.Now()
+	defer func() { b.metrics.braked.Add(time.Since(began).Seconds()) }()
+	for on := true; on; on = b.outrun() && time.Since(began) < longestBrake {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return
 		}
 	}
 }

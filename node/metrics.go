@@ -17,6 +17,7 @@ type nodeMetrics struct {
 	entryCommands *metrics.PrometheusHistogram
 	entryBytes    *metrics.PrometheusHistogram
 	append        *metrics.PrometheusHistogram
+	braked        *metrics.FloatCounter
 	checkpoint    *metrics.PrometheusHistogram
 	readRounds    *metrics.Counter
 	readIndexes   *metrics.Counter
@@ -48,6 +49,7 @@ func newMetrics(set *metrics.Set) *nodeMetrics {
 		entryCommands: histogram("parlor_entry_commands", metric.Counts),
 		entryBytes:    histogram("parlor_entry_bytes", metric.Sizes),
 		append:        histogram("parlor_log_append_seconds", metric.Latency),
+		braked:        set.GetOrCreateFloatCounter("parlor_entry_brake_seconds_total"),
 		checkpoint:    histogram("parlor_checkpoint_seconds", metric.Work),
 		readRounds:    set.GetOrCreateCounter("parlor_read_rounds_total"),
 		readIndexes:   set.GetOrCreateCounter("parlor_read_indexes_total"),

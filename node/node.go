@@ -243,7 +243,7 @@ func (n *Node) start(context.Context) error {
 	n.started = true
 	n.trans.begin(n.raft)
 	n.book.follow(n.configured)
-	n.batcher = &batcher{raft: n.raft, pending: n.pending, inbox: n.inbox, clock: n.clock, limits: n.opt.Limits, metrics: n.metrics, landed: make(chan struct{}, 1)}
+	n.batcher = &batcher{raft: n.raft, pending: n.pending, inbox: n.inbox, clock: n.clock, limits: n.opt.Limits, metrics: n.metrics, outrun: n.db.Outrun, landed: make(chan struct{}, 1)}
 	n.gauges(n.opt.Metrics)
 
 	n.background(func() { n.followLeadership(n.ctx.Done()) })

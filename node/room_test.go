@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/parlorchat/parlor/storage/command"
 )
 
@@ -51,5 +52,31 @@ func TestWithoutRoomAWriteIsRefused(t *testing.T) {
 	}
 	if v := get(t, m, "k"); v != "" {
 		t.Errorf("it wrote %q", v)
+	}
+}
+
+// An entry waits while writers outrun the checkpoint, but not for ever, and not when
+// this member does not lead any more.
+func TestAnEntryWaitsForTheCheckpoint(t *testing.T) {
+	asked := 0
+	b := &batcher{metrics: newMetrics(metrics.NewSet()), outrun: func() bool { asked++; return asked < 5 }}
+	b.brake(t.Context())
+	if asked != 5 {
+		t.Errorf("it asked %d times whether it may go on, want 5", asked)
+	}
+	b.outrun = func() bool { asked++; return true }
+	b.brake(t.Context())
+	if asked < 7 {
+		t.Errorf("it did not wait")
+	}
+	if waited := b.metrics.braked.Get(); waited < longestBrake.Seconds() {
+		t.Errorf("it counted %v seconds of waiting, at least %v were", waited, longestBrake)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	asked = 0
+	b.brake(ended)
+	if asked != 1 {
+		t.Errorf("it asked %d times although there is nothing to do any more", asked)
 	}
 }

@@ -70,6 +70,8 @@ func (c *Checkpoint) Write(m Meta) error {
 	started := time.Now()
 	db.writing.Store(true)
 	defer db.writing.Store(false)
+	db.pace.begin(c.rows.rows)
+	defer db.pace.end()
 	db.crash("checkpoint-begins")
 	for _, kind := range []byte(db.opt.InOrder) {
 		if s := c.rows.shelves[kind]; s != nil && !s.ready() {
@@ -296,6 +298,7 @@ func (w *writing) step(rows []row) (n int, err error) {
 	}
 	w.db.mirror(rows[:n])
 	w.db.remember(rows[:n])
+	w.db.pace.filed(n)
 	w.db.crash("checkpoint-step")
 	w.db.pause(time.Since(started))
 	return n, nil

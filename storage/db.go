@@ -180,6 +180,7 @@ type DB struct {
 	work       sync.WaitGroup // goroutines of the table's own
 	compaction atomic.Bool    // one is under way
 	writing    atomic.Bool    // a checkpoint is being written
+	pace       pace           // of it
 
 	overlayBytes atomic.Int64
 	activeBytes  atomic.Int64 // of it, written since the last freeze

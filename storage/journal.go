@@ -60,7 +60,14 @@ func (db *DB) writeJournal(j *journal) error {
 		db.pause(time.Since(began))
 		began = time.Now()
 	}}
-	err = j.encode(w, func() { db.crash("journal-half") })
+	err = j.encode(w, func(n int) {
+		if n == j.rows.rows/2 {
+			db.crash("journal-half")
+		}
+		if n%journalStep == 0 {
+			db.pace.journalled(journalStep)
+		}
+	})
 	if err == nil {
 		err = Shed(f, w.written, func(took time.Duration) bool { db.pause(took); return true })
 	}
@@ -78,8 +85,11 @@ func (db *DB) writeJournal(j *journal) error {
 	return nil
 }
 
-// encode writes the journal; half is called in the middle.
-func (j *journal) encode(to io.Writer, half func()) error {
+// journalStep is after how many rows of a journal its progress is noted.
+const journalStep = 1 << 10
+
+// encode writes the journal; after each row it tells how many there are.
+func (j *journal) encode(to io.Writer, written func(n int)) error {
 	sum := xxh3.New()
 	w := bufio.NewWriterSize(io.MultiWriter(to, sum), 256<<10)
 	head := append([]byte(journalMagic), j.incarnation[:]...)
@@ -101,9 +111,8 @@ func (j *journal) encode(to io.Writer, half func()) error {
 		_, _ = w.Write(lens[:])
 		_, _ = w.Write(r.key)
 		_, err = w.Write(r.value)
-		if n++; n == total/2 {
-			half()
-		}
+		n++
+		written(n)
 		return err == nil
 	})
 	if err != nil {

@@ -98,3 +98,56 @@ func TestUnderPressureNothingIsCompacted(t *testing.T) {
 		}
 	}
 }
+
+// Writers who take the room that is left faster than the checkpoint gets on are told
+// to wait, and until it has caught up only; those who do not are left alone.
+func TestWritersDoNotOutrunACheckpoint(t *testing.T) {
+	const large, rows = 64 << 10, 64
+	run := func(t *testing.T, meanwhile int) (told []bool) {
+		var db *DB
+		db = tempDB(t, Options{
+			OverlayBudget: 2 * rows * large, OverlayHard: 4 * rows * large, CompactBytes: -1, steps: steps{bytes: large / hasteFactor},
+			Crash: func(point string) {
+				if db != nil && (strings.HasPrefix(point, "journal") || strings.HasPrefix(point, "checkpoint")) {
+					told = append(told, db.Outrun())
+				}
+			},
+		})
+		for i := range rows {
+			set(db, uint64(i+1), fmt.Sprintf("key %02d", i), strings.Repeat("x", large))
+		}
+		c, err := db.Freeze()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		for i := range meanwhile {
+			set(db, uint64(rows+i+1), fmt.Sprintf("later %02d", i), strings.Repeat("y", large))
+		}
+		if err := c.Write(Meta{Index: rows}); err != nil {
+			t.Fatal(err)
+		}
+		if db.Outrun() {
+			t.Error("writers are told to wait for a checkpoint that is done")
+		}
+		return told
+	}
+	for _, told := range run(t, rows*9/8) {
+		if told {
+			t.Error("writers wait who have taken less than the checkpoint left them")
+		}
+	}
+	told := run(t, 2*rows)
+	waited := 0
+	for waited < len(told) && told[waited] {
+		waited++
+	}
+	if waited < 4 || waited > len(told)-4 {
+		t.Errorf("writers waited at the first %d of %d points of a checkpoint", waited, len(told))
+	}
+	for _, again := range told[waited:] {
+		if again {
+			t.Error("writers wait again who have written nothing since")
+		}
+	}
+}

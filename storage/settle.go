@@ -103,10 +103,17 @@ func (db *DB) pause(worked time.Duration) {
 // room is how much of half of what may be written since the freeze is left, as a
 // part of it; below 0 it is more.
 func (db *DB) room() float64 {
-	active := db.activeBytes.Load()
-	frozen := db.overlayBytes.Load() - active
-	may := max(min(db.opt.OverlayBudget, db.opt.OverlayHard-frozen), 1)
+	active, may, _ := db.used()
 	return 1 - 2*float64(active)/float64(may)
+}
+
+// used is how many bytes were written since the freeze, how many may be before
+// checkpoints take no rests, times two, and at how many writers wait.
+func (db *DB) used() (active, may, most int64) {
+	active = db.activeBytes.Load()
+	frozen := db.overlayBytes.Load() - active
+	most = max(db.opt.OverlayHard-frozen, 1)
+	return active, max(min(db.opt.OverlayBudget, most), 1), most
 }
 
 // pressed says whether writers soon wait for the end of a checkpoint.

@@ -33,7 +33,7 @@ type gap struct{ from, to []byte }
 const (
 	leastGap = 32
 	// mostGaps is how many are remembered of keys with the same first byte.
-	mostGaps = 256
+	mostGaps = 4096
 )
 
 // enough is how many deleted rows are worth remembering.

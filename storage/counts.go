@@ -28,8 +28,10 @@ type counts struct {
 const (
 	// mostCounted is how many ranges are known at the same time.
 	mostCounted = 32
-	// pieceRows is how many rows a piece of a range has, about.
-	pieceRows = 256
+	// pieceRows is how many rows a piece of a range has, about, and sumPieces how
+	// many pieces are summed up.
+	pieceRows = 64
+	sumPieces = 128
 	// mostNoted is how many writes are noted while a range is counted.
 	mostNoted = 1 << 20
 )
@@ -39,6 +41,8 @@ type counted struct {
 	prefix []byte
 	bounds [][]byte // where pieces begin; the first is prefix
 	sizes  []int64  // rows of the pieces
+	sums   []int64  // of sizes, so many at a time
+	rows   int64    // of all pieces
 }
 
 // counting is a range that is being counted.
@@ -80,7 +84,7 @@ func (c *counts) note(key []byte, by int64) {
 	defer c.mu.Unlock()
 	for _, r := range c.ready {
 		if bytes.HasPrefix(key, r.prefix) {
-			r.sizes[r.piece(key)] += by
+			r.add(key, by)
 		}
 	}
 	for _, b := range c.begun {
@@ -133,7 +137,7 @@ func (c *counts) end(b *counting, r *counted) {
 	c.begun = slices.DeleteFunc(c.begun, func(other *counting) bool { return other == b })
 	if r != nil && !b.lost {
 		for _, d := range b.noted {
-			r.sizes[r.piece(d.key)] += d.by
+			r.add(d.key, d.by)
 		}
 		c.ready = slices.DeleteFunc(c.ready, func(other *counted) bool { return bytes.Equal(other.prefix, r.prefix) })
 		if c.ready = append(c.ready, r); len(c.ready) > mostCounted {
@@ -165,7 +169,27 @@ func pieces(from, to []byte, ascend func(from, to []byte, fn func(key, value []b
 
 // clone gives a range that the other one's changes do not concern.
 func (r *counted) clone() *counted {
-	return &counted{prefix: r.prefix, bounds: slices.Clone(r.bounds), sizes: slices.Clone(r.sizes)}
+	return &counted{prefix: r.prefix, bounds: slices.Clone(r.bounds), sizes: slices.Clone(r.sizes), sums: slices.Clone(r.sums), rows: r.rows}
+}
+
+// sum is done when the pieces are others.
+func (r *counted) sum() {
+	r.rows, r.sums = 0, r.sums[:0]
+	for i, size := range r.sizes {
+		if i%sumPieces == 0 {
+			r.sums = append(r.sums, 0)
+		}
+		r.sums[i/sumPieces] += size
+		r.rows += size
+	}
+}
+
+// add counts rows that have come to be at a key.
+func (r *counted) add(key []byte, by int64) {
+	piece := r.piece(key)
+	r.sizes[piece] += by
+	r.sums[piece/sumPieces] += by
+	r.rows += by
 }
 
 // piece gives the piece that a key of the range belongs to.
@@ -187,7 +211,11 @@ func (r *counted) before(v *view, key []byte) (n int64) {
 	if r.split(v, piece) {
 		piece = r.piece(key)
 	}
-	for _, size := range r.sizes[:piece] {
+	summed := piece / sumPieces
+	for _, sum := range r.sums[:summed] {
+		n += sum
+	}
+	for _, size := range r.sizes[summed*sumPieces : piece] {
 		n += size
 	}
 	from, _ := r.span(piece)
@@ -197,7 +225,11 @@ func (r *counted) before(v *view, key []byte) (n int64) {
 
 // at gives the key of the n-th row, from 0; nil if there are not so many.
 func (r *counted) at(v *view, n int64) (key []byte) {
-	for piece := 0; piece < len(r.sizes); piece++ {
+	summed := 0
+	for ; summed < len(r.sums) && n >= r.sums[summed]; summed++ {
+		n -= r.sums[summed]
+	}
+	for piece := summed * sumPieces; piece < len(r.sizes); piece++ {
 		if n >= r.sizes[piece] {
 			n -= r.sizes[piece]
 			continue
@@ -227,16 +259,13 @@ func (r *counted) split(v *view, piece int) bool {
 	bounds, sizes := pieces(from, to, func(from, to []byte, fn func(key, value []byte) bool) { v.ascend(from, to, walk{}, fn) })
 	r.bounds = slices.Replace(r.bounds, piece, piece+1, bounds...)
 	r.sizes = slices.Replace(r.sizes, piece, piece+1, sizes...)
+	r.sum()
 	return true
 }
 
 // tidy joins pieces that have become small, once there are too many.
 func (r *counted) tidy() {
-	rows := int64(0)
-	for _, size := range r.sizes {
-		rows += size
-	}
-	if int64(len(r.sizes)) < 64+4*rows/pieceRows {
+	if int64(len(r.sizes)) < 64+4*r.rows/pieceRows {
 		return
 	}
 	last := 0
@@ -250,6 +279,7 @@ func (r *counted) tidy() {
 	}
 	clear(r.bounds[last+1:])
 	r.bounds, r.sizes = r.bounds[:last+1], r.sizes[:last+1]
+	r.sum()
 }
 
 // Before implements Counter.
@@ -299,6 +329,7 @@ func (s *Snapshot) countedRange(prefix []byte) *counted {
 	if s.counting != nil && bytes.Equal(prefix, s.counting.prefix) {
 		r := &counted{prefix: s.counting.prefix}
 		r.bounds, r.sizes = pieces(r.prefix, EndOf(r.prefix), s.Ascend)
+		r.sum()
 		if s.Err() != nil {
 			return nil
 		}

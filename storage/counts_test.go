@@ -144,6 +144,10 @@ func TestCountsAreWhatAWalkFinds(t *testing.T) {
 			if len(r.bounds) != len(r.sizes) || !slices.IsSortedFunc(r.bounds, bytes.Compare) || slices.ContainsFunc(r.sizes, func(n int64) bool { return n < 0 }) {
 				t.Errorf("seed %d: the pieces of %q are %q, %d", seed, r.prefix, r.bounds, r.sizes)
 			}
+			sums, rows := slices.Clone(r.sums), r.rows
+			if r.sum(); !slices.Equal(sums, r.sums) || rows != r.rows {
+				t.Errorf("seed %d: the sums of %q are %d and %d, want %d and %d", seed, r.prefix, sums, rows, r.sums, r.rows)
+			}
 		}
 	}
 }
@@ -185,6 +189,43 @@ func TestCountingBesideWriters(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+}
+
+// A range of many pieces grows and shrinks all over: what is known of it stays right,
+// from its first row to its last.
+func TestCountsOfALongRange(t *testing.T) {
+	db := tempDB(t, Options{})
+	rnd := rand.New(rand.NewPCG(1, 2))
+	const most = 3 * sumPieces * pieceRows
+	known := 0
+	for round := range uint64(12) {
+		b := db.Begin()
+		for range most / 2 {
+			k := fmt.Appendf(nil, "z%06d", rnd.IntN(2*most))
+			if rnd.IntN(12) < int(round) {
+				b.Delete(k)
+			} else {
+				b.Set(k, []byte("v"))
+			}
+		}
+		b.Commit(State{Index: round + 1})
+		for _, by := range []func(func(Reader, State) error) error{db.View, db.Walk, db.View} {
+			for range 20 {
+				if err := by(func(r Reader, _ State) error {
+					knew, err := sameAsWalked(r, "z", fmt.Appendf(nil, "z%06d", rnd.IntN(2*most)), rnd.Int64N(most))
+					if knew {
+						known++
+					}
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if known < 200 {
+		t.Errorf("%d answers were known", known)
+	}
 }
 
 // A queue whose rows go at one end and come at the other does not become ever more

@@ -73,11 +73,7 @@ func (c *Checkpoint) Write(m Meta) error {
 	db.pace.begin(c.rows.rows)
 	defer db.pace.end()
 	db.crash("checkpoint-begins")
-	for _, kind := range []byte(db.opt.InOrder) {
-		if s := c.rows.shelves[kind]; s != nil && !s.ready() {
-			db.orderBeside(s)
-		}
-	}
+	db.orderFrozen(c.rows)
 	w := &writing{db: db, file: db.file, rows: c.rows, state: c.state, meta: m}
 	if err := w.write(); errors.Is(err, ErrStale) {
 		return err

@@ -94,8 +94,18 @@ func (db *DB) unordered(kind byte) (s *shelf, last uint64, n int, many bool) {
 	return s, s.first + uint64(n), n, n > max(leftUnordered, s.size()/leftUnorderedPart)
 }
 
+// orderFrozen brings in order what writers walk over of a frozen overlay. Who writes
+// the checkpoint would do so first, but keep them out meanwhile.
+func (db *DB) orderFrozen(o *overlay) {
+	for _, kind := range []byte(db.opt.InOrder) {
+		if s := o.shelves[kind]; s != nil && !s.ready() {
+			db.orderBeside(s)
+		}
+	}
+}
+
 // orderBeside brings a shelf in order while others read and write it: in a copy,
-// whose tree it takes over, unless somebody was faster.
+// whose order it takes over, unless somebody was faster.
 func (db *DB) orderBeside(s *shelf) {
 	db.mu.RLock()
 	c := s.copy()

@@ -117,12 +117,15 @@ func TestOrderIsKeptForWriters(t *testing.T) {
 	const versions = 30
 	for version := range versions {
 		setAll(db, version+1)
+		if version%3 == 2 {
+			checkpoint(t, db)
+		}
 		if version%10 == 9 { // a writer that walks
 			b := db.Begin()
 			if err := wholeAndInOrder(b); err != nil {
 				t.Error(err)
 			}
-			b.Commit(State{Index: versions})
+			b.Commit(State{Index: uint64(version + 1)})
 		}
 	}
 	close(stop)

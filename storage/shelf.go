@@ -14,7 +14,7 @@ import (
 // the typed layer tells kinds of rows apart: some kinds are read in order all
 // the time, others hardly ever.
 //
-// Writes are noted as they come, one for each row, and go into the tree, all at
+// Writes are noted as they come, one for each row, and are brought in order, all at
 // once and sorted, when somebody reads in order: done for each row alone that
 // would be most of the cost of a write. On a shelf that is often read in order
 // they are not left to become many, so that no reader has much to do: writers
@@ -22,17 +22,17 @@ import (
 // either.
 //
 // Several may read at the same time, while nobody writes. The first of them
-// that reads in order fills the tree; from then until the next write nothing
-// is left to be filled in, so the tree stands still under who reads it.
+// that reads in order fills in what is missing; from then until the next write
+// nothing is left to be filled in, so the order stands still under who reads it.
 type shelf struct {
-	mu sync.Mutex // of readers that fill the tree; writers are alone
+	mu sync.Mutex // of readers that bring rows in order; writers are alone
 	ordered
 	recent   changes            // after what is in order
 	first    uint64             // number of the oldest of them; the first of all has number 1
-	rows     int                // in the tree and in recent
+	rows     int                // in order and in recent
 	searches int                // see find
 	byKey    map[string]*change // see find: the last change of each row in recent; nil: it was not made
-	draining bool               // writers move changes into the tree
+	draining bool               // writers bring changes in order
 	idle     int                // times that they began to since somebody read in order
 	// asked counts reads in order. Copies share it: who reads in a copy soon
 	// reads in the next one.
@@ -66,7 +66,7 @@ func (s *shelf) next() *shelf {
 }
 
 // copy gives a shelf that does not see later writes to s, in constant time.
-// Nobody may write to s meanwhile; readers may fill its tree.
+// Nobody may write to s meanwhile; readers may bring it in order.
 func (s *shelf) copy() *shelf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,10 +74,12 @@ func (s *shelf) copy() *shelf {
 }
 
 // takeOver takes rows in order with the n changes that were the oldest when first was
-// the number of the oldest, unless some of them are in order by now. The caller is
-// alone.
+// the number of the oldest, unless some of them are in order by now, or none were not:
+// then somebody may be reading what sorted gave. Nobody may write meanwhile.
 func (s *shelf) takeOver(o ordered, first uint64, n int) {
-	if s.first == first {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == first && n > 0 {
 		s.ordered = o
 		s.recent.cut(n)
 		s.first += uint64(n)
@@ -85,7 +87,7 @@ func (s *shelf) takeOver(o ordered, first uint64, n int) {
 }
 
 const (
-	// fewRecent is how many writes may always wait to go into the tree.
+	// fewRecent is how many writes may always wait to be brought in order.
 	fewRecent = 4096
 	// drainStep is how many of them a writer moves, once they are too many.
 	drainStep = 32
@@ -188,8 +190,8 @@ func (s *shelf) find(key []byte) (value []byte, ok bool) {
 	return r.value, ok
 }
 
-// lookUp gives the last change of a row that is not in the tree yet; nil: there
-// is none.
+// lookUp gives the last change of a row that is not in order yet; nil: there is
+// none.
 func (s *shelf) lookUp(key []byte) *change {
 	if s.recent.n == 0 {
 		return nil

@@ -8,7 +8,8 @@
 //
 // With -single it compares one durable node with one Redis, with -single -large
 // in writing large values, with -single -elements in reading from larger keys, with
-// -single -fanout in giving messages to subscribers.
+// -single -bulk in loading a million keys, with -single -fanout in giving messages to
+// subscribers.
 //
 // It needs etcd (or -etcd) and redis-server in PATH, listens on loopback, and keeps its
 // data in a temporary folder. It is a module of its own so that the product
@@ -66,6 +67,7 @@ func main() {
 	requests := flag.Int("requests", 100_000, "with -single: of a round, four times as many in pipelines")
 	large := flag.Bool("large", false, "with -single: values of 10 KB and of 1 MB")
 	elements := flag.Bool("elements", false, "with -single: reads of some elements of larger keys")
+	bulk := flag.Bool("bulk", false, "with -single: a million keys that are mostly new")
 	fanout := flag.Bool("fanout", false, "with -single: messages to subscribers, rounds of -seconds")
 	flag.Parse()
 	if *single {
@@ -75,6 +77,8 @@ func main() {
 			compare = func() error { return compareSingle(largeLoads(), *rounds, *requests) }
 		case *elements:
 			compare = func() error { return compareSingle(elementLoads(), *rounds, *requests) }
+		case *bulk:
+			compare = func() error { return compareSingle(bulkLoads(), *rounds, *requests) }
 		case *fanout:
 			compare = func() error { return compareFanouts(*rounds, time.Duration(*seconds)*time.Second) }
 		}

@@ -14,7 +14,7 @@ import (
 // With -single, one node of Parlor stands beside one Redis, both answering
 // only what is on disk, and redis-benchmark is the client of both. With -large
 // as well, values are of 10 KB and of 1 MB; with -elements, commands read or remove
-// elements of larger keys.
+// elements of larger keys; with -bulk, they write a million keys that are mostly new.
 
 // load is what redis-benchmark is asked to do.
 type load struct {
@@ -86,6 +86,20 @@ func elementLoads() []load {
 		loads[i].clients, loads[i].pipeline = 50, 1
 	}
 	return loads
+}
+
+// bulkLoads write more than a node keeps in memory until it is in its table, to keys
+// and members that are mostly new, and then take one member.
+func bulkLoads() []load {
+	bulk := func(name string, args ...string) load {
+		return load{name: name, args: append([]string{"-r", "10000000"}, args...), clients: 50, pipeline: 16, requests: 1_000_000}
+	}
+	return []load{
+		bulk("HSET", "HSET", "hash:__rand_int__", "field", "1"),
+		bulk("ZADD", "ZADD", "scores", "__rand_int__", "member:__rand_int__"),
+		{name: "ZPOPMIN, once", args: []string{"ZPOPMIN", "scores"}, clients: 1, pipeline: 1, requests: 1},
+		bulk("SET", "SET", "key:__rand_int__", "value"),
+	}
 }
 
 // parlorNode is one node at its defaults.

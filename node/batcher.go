@@ -182,8 +182,7 @@ type batch struct {
 func (b *batcher) next(ctx context.Context, s *batch) ([]byte, error) {
 	for {
 		if b.worthwhile() {
-			b.brake(ctx)
-			if entry := b.fill(s); entry != nil {
+			if entry := b.fill(ctx, s); entry != nil {
 				return entry, nil
 			}
 		}
@@ -198,13 +197,19 @@ func (b *batcher) next(ctx context.Context, s *batch) ([]byte, error) {
 	}
 }
 
-// longestBrake is for how long an entry waits at most while the table's writers
-// outrun its checkpoint. They are slowed down before they would all have to stand
-// still, and entries become larger.
-const longestBrake = 100 * time.Millisecond
+const (
+	// longestBrake is for how long an entry waits at most while the table's writers
+	// outrun its checkpoint. They are slowed down before they would all have to
+	// stand still.
+	longestBrake = 100 * time.Millisecond
+	// lightEntry is how many bytes outrun nothing: who writes a little beside or after
+	// those that do need not wait.
+	lightEntry = 2 << 10
+)
 
-func (b *batcher) brake(ctx context.Context) {
-	if !b.outrun() {
+// brake is called when size bytes have been taken for an entry.
+func (b *batcher) brake(ctx context.Context, size int) {
+	if size < lightEntry || !b.outrun() {
 		return
 	}
 	began := time.Now()
@@ -227,7 +232,7 @@ func (b *batcher) worthwhile() bool {
 
 // fill takes from the followers first, but at most half an entry of it while
 // this member's own requests wait too; then of its own; nil if nothing waits.
-func (b *batcher) fill(s *batch) []byte {
+func (b *batcher) fill(ctx context.Context, s *batch) []byte {
 	share := 1
 	if b.pending.waiting() {
 		share = 2
@@ -247,6 +252,7 @@ func (b *batcher) fill(s *batch) []byte {
 	if items == 0 {
 		return nil
 	}
+	b.brake(ctx, size+len(s.own))
 	parts := make([][]byte, 0, len(s.chunks)+1)
 	for _, c := range s.chunks {
 		parts = append(parts, c.data)

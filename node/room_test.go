@@ -55,17 +55,17 @@ func TestWithoutRoomAWriteIsRefused(t *testing.T) {
 	}
 }
 
-// An entry waits while writers outrun the checkpoint, but not for ever, and not when
-// this member does not lead any more.
+// An entry waits while writers outrun the checkpoint, but not for ever, not if it is
+// light, and not when this member does not lead any more.
 func TestAnEntryWaitsForTheCheckpoint(t *testing.T) {
 	asked := 0
 	b := &batcher{metrics: newMetrics(metrics.NewSet()), outrun: func() bool { asked++; return asked < 5 }}
-	b.brake(t.Context())
+	b.brake(t.Context(), lightEntry)
 	if asked != 5 {
 		t.Errorf("it asked %d times whether it may go on, want 5", asked)
 	}
 	b.outrun = func() bool { asked++; return true }
-	b.brake(t.Context())
+	b.brake(t.Context(), lightEntry)
 	if asked < 7 {
 		t.Errorf("it did not wait")
 	}
@@ -75,8 +75,12 @@ func TestAnEntryWaitsForTheCheckpoint(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	asked = 0
-	b.brake(ended)
+	b.brake(ended, lightEntry)
 	if asked != 1 {
 		t.Errorf("it asked %d times although there is nothing to do any more", asked)
+	}
+	asked = 0
+	if b.brake(t.Context(), lightEntry-1); asked != 0 {
+		t.Error("a light entry has waited")
 	}
 }

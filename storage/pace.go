@@ -50,7 +50,7 @@ func (p *pace) sincePressed(press bool) (part float64) {
 
 // headStart is which part of the room that is left for writers they may take before
 // the checkpoint has done anything.
-const headStart = 1.0 / 8
+const headStart = 1.0 / 4
 
 // Outrun says whether writers should wait a moment: since they began to press they
 // have taken more of the room that was left in memory than the checkpoint under way

@@ -89,7 +89,7 @@ func elementLoads() []load {
 }
 
 // bulkLoads write more than a node keeps in memory until it is in its table, to keys
-// and members that are mostly new, and then take one member.
+// and members that are mostly new.
 func bulkLoads() []load {
 	bulk := func(name string, args ...string) load {
 		return load{name: name, args: append([]string{"-r", "10000000"}, args...), clients: 50, pipeline: 16, requests: 1_000_000}
@@ -97,7 +97,6 @@ func bulkLoads() []load {
 	return []load{
 		bulk("HSET", "HSET", "hash:__rand_int__", "field", "1"),
 		bulk("ZADD", "ZADD", "scores", "__rand_int__", "member:__rand_int__"),
-		{name: "ZPOPMIN, once", args: []string{"ZPOPMIN", "scores"}, clients: 1, pipeline: 1, requests: 1},
 		bulk("SET", "SET", "key:__rand_int__", "value"),
 	}
 }

@@ -87,12 +87,5 @@ func Shed(f *os.File, size int64, rest func(took time.Duration) bool) error {
 
 // rest says false when there is no time for it.
 func (f *former) rest(worked time.Duration) bool {
-	t := time.NewTimer(max(formerRest, restFactor*worked))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-f.hold.Done():
-		return false
-	}
+	return rest(f.hold, max(formerRest, restFactor*worked))
 }

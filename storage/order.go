@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"context"
 	"runtime"
 	"time"
 )
@@ -68,18 +67,6 @@ func (db *DB) keepOrder() {
 	}
 }
 
-// rest says whether ctx has not ended meanwhile.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // unordered gives a shelf of the active overlay, the number of its last change, how
 // many are in no order, and whether these are too many.
 func (db *DB) unordered(kind byte) (s *shelf, last uint64, n int, many bool) {
@@ -91,7 +78,7 @@ func (db *DB) unordered(kind byte) (s *shelf, last uint64, n int, many bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n = s.recent.n
-	return s, s.first + uint64(n), n, n > max(leftUnordered, s.size()/leftUnorderedPart)
+	return s, s.first + uint64(n), n, n > max(leftUnordered, s.placed.size()/leftUnorderedPart)
 }
 
 // orderFrozen brings in order what writers walk over of a frozen overlay. Who writes
@@ -114,7 +101,7 @@ func (db *DB) orderBeside(s *shelf) {
 	c.fill(n)
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	s.takeOver(c.ordered, first, n)
+	s.takeOver(c.placed, first, n)
 }
 
 // tellDisorder is called with mu held.

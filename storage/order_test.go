@@ -174,7 +174,7 @@ func TestOrderOfACopyIsTakenOver(t *testing.T) {
 		c.fill(n)
 		s.fill(faster)
 		write(100, "meanwhile")
-		s.takeOver(c.ordered, first, n)
+		s.takeOver(c.placed, first, n)
 		if left := s.recent.n; faster == 0 && left != 100 {
 			t.Errorf("%d changes wait, want the 100 that came meanwhile", left)
 		}

@@ -88,37 +88,6 @@ func (l *list) find(key []byte) int {
 	return sort.Search(l.n, func(i int) bool { return bytes.Compare(l.at(i).key, key) >= 0 })
 }
 
-// findFrom is find for a key that is not far behind the i-th row, if that is not
-// above it: it looks at few rows in between.
-func (l *list) findFrom(i int, key []byte) int {
-	below := func(i int) bool { return bytes.Compare(l.at(i).key, key) < 0 }
-	step := 1
-	for i+step <= l.n && below(i+step-1) {
-		i += step
-		step *= 2
-	}
-	return i + sort.Search(min(step-1, l.n-i), func(k int) bool { return !below(i + k) })
-}
-
-// addAll adds rows of another list.
-func (l *list) addAll(from *list, i, end int) {
-	for i < end {
-		piece := from.pieces[i/listPiece][i%listPiece:]
-		piece = piece[:min(len(piece), end-i)]
-		i += len(piece)
-		for len(piece) > 0 {
-			if l.n%listPiece == 0 {
-				l.pieces = append(l.pieces, make([]row, 0, listPiece))
-			}
-			last := &l.pieces[len(l.pieces)-1]
-			n := min(len(piece), listPiece-len(*last))
-			*last = append(*last, piece[:n]...)
-			l.n += n
-			piece = piece[n:]
-		}
-	}
-}
-
 // orderedCursor walks over rows, in one direction from where it was put. While ok, row
 // is that at which it stands.
 type orderedCursor struct {
@@ -127,8 +96,8 @@ type orderedCursor struct {
 	inTree bool // tree stands at a row
 	top    row  // this one
 	list   list
-	i      int // place in the list; -1 and list.n: outside
-	used   uint8
+	i      int   // place in the list; -1 and list.n: outside
+	used   uint8 // which of the two have the row that it stands at
 }
 
 const (
@@ -159,10 +128,7 @@ func (c *orderedCursor) last() (ok bool) {
 
 // seek goes to the first row at or after a key.
 func (c *orderedCursor) seek(key []byte) (ok bool) {
-	c.inTree, c.i = c.tree.Seek(row{key: key}), 0
-	if c.list.n > 0 {
-		c.i = c.list.find(key)
-	}
+	c.inTree, c.i = c.tree.Seek(row{key: key}), c.list.find(key)
 	return c.settle(1)
 }
 
@@ -173,31 +139,32 @@ func (c *orderedCursor) seekBefore(key []byte) (ok bool) {
 	} else {
 		c.inTree = c.tree.Last()
 	}
-	c.i = -1
-	if c.list.n > 0 {
-		c.i = c.list.find(key) - 1
-	}
+	c.i = c.list.find(key) - 1
 	return c.settle(-1)
 }
 
 func (c *orderedCursor) next() (ok bool) {
-	if c.used&usedTree != 0 {
-		c.inTree = c.tree.Next()
-	}
-	if c.used&usedList != 0 {
-		c.i++
-	}
+	c.step(1)
 	return c.settle(1)
 }
 
 func (c *orderedCursor) prev() (ok bool) {
+	c.step(-1)
+	return c.settle(-1)
+}
+
+// step leaves the row that was settled on.
+func (c *orderedCursor) step(direction int) {
 	if c.used&usedTree != 0 {
-		c.inTree = c.tree.Prev()
+		if direction > 0 {
+			c.inTree = c.tree.Next()
+		} else {
+			c.inTree = c.tree.Prev()
+		}
 	}
 	if c.used&usedList != 0 {
-		c.i--
+		c.i += direction
 	}
-	return c.settle(-1)
 }
 
 // settle finds out at which row the cursor stands now, passing those that are
@@ -225,17 +192,7 @@ func (c *orderedCursor) settle(direction int) (ok bool) {
 		if c.row != &c.top || !isForgotten(&c.top) {
 			return c.row != nil
 		}
-		if direction > 0 {
-			c.inTree = c.tree.Next()
-			if c.used&usedList != 0 {
-				c.i++
-			}
-		} else {
-			c.inTree = c.tree.Prev()
-			if c.used&usedList != 0 {
-				c.i--
-			}
-		}
+		c.step(direction)
 	}
 }
 
@@ -245,10 +202,15 @@ func (o *ordered) with(changes *changes, order []ticket) ordered {
 	made := newOrdered()
 	at := 0 // what of the list comes next
 	put := func(r row, gone bool) {
-		n := o.list.findFrom(at, r.key)
-		made.list.addAll(&o.list, at, n)
-		if at = n; at < o.list.n && bytes.Equal(o.list.at(at).key, r.key) {
-			at++
+		for ; at < o.list.n; at++ {
+			below := o.list.at(at)
+			order := bytes.Compare(below.key, r.key)
+			if order > 0 {
+				break
+			}
+			if order < 0 {
+				made.list.add(*below)
+			}
 		}
 		if !gone {
 			made.list.add(r)
@@ -278,6 +240,8 @@ func (o *ordered) with(changes *changes, order []ticket) ordered {
 		r := tree.Item()
 		put(r, isForgotten(&r))
 	}
-	made.list.addAll(&o.list, at, o.list.n)
+	for ; at < o.list.n; at++ {
+		made.list.add(*o.list.at(at))
+	}
 	return made
 }

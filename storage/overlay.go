@@ -152,8 +152,7 @@ func (o *overlay) forget(key []byte) {
 func (o *overlay) shelf(key []byte) *shelf {
 	s := o.shelves[key[0]]
 	if s == nil {
-		s = newShelf()
-		s.manyRows = o.manyRows
+		s = newShelf(o.manyRows)
 		o.shelves[key[0]] = s
 	}
 	return s

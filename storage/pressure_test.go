@@ -8,6 +8,22 @@ import (
 	"time"
 )
 
+// freezeBetween freezes the table between so many rows and later ones, all large.
+func freezeBetween(t *testing.T, db *DB, rows, later, large int) *Checkpoint {
+	t.Helper()
+	for i := range rows {
+		set(db, uint64(i+1), fmt.Sprintf("key %02d", i), strings.Repeat("x", large))
+	}
+	c, err := db.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range later {
+		set(db, uint64(rows+i+1), fmt.Sprintf("later %02d", i), strings.Repeat("y", large))
+	}
+	return c
+}
+
 // Writers who soon wait for the end of a checkpoint get it sooner: large rows
 // that share a leaf of the data file are written together, once instead of each
 // time that one of them comes.
@@ -22,17 +38,8 @@ func TestUnderPressureLargeRowsShareTransactions(t *testing.T) {
 				}
 			},
 		})
-		for i := range rows {
-			set(db, uint64(i+1), fmt.Sprintf("key %02d", i), strings.Repeat("x", large))
-		}
-		c, err := db.Freeze()
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := freezeBetween(t, db, rows, meanwhile, large)
 		defer c.Release()
-		for i := range meanwhile {
-			set(db, uint64(rows+i+1), fmt.Sprintf("later %02d", i), strings.Repeat("y", large))
-		}
 		if err := c.Write(Meta{Index: rows}); err != nil {
 			t.Fatal(err)
 		}
@@ -115,17 +122,8 @@ func TestWritersDoNotOutrunACheckpoint(t *testing.T) {
 				}
 			},
 		})
-		for i := range rows {
-			set(db, uint64(i+1), fmt.Sprintf("key %02d", i), strings.Repeat("x", large))
-		}
-		c, err := db.Freeze()
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := freezeBetween(t, db, rows, meanwhile, large)
 		defer c.Release()
-		for i := range meanwhile {
-			set(db, uint64(rows+i+1), fmt.Sprintf("later %02d", i), strings.Repeat("y", large))
-		}
 		writing.Store(true)
 		if err := c.Write(Meta{Index: rows}); err != nil {
 			t.Fatal(err)

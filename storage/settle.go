@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -124,10 +125,17 @@ func (db *DB) rest(d time.Duration) {
 	if db.hasty.Load() > 0 || db.installing.Load() > 0 {
 		return
 	}
-	t := time.NewTimer(min(d, maxRest))
-	defer t.Stop()
+	rest(db.ctx, min(d, maxRest))
+}
+
+// rest says whether ctx has not ended meanwhile.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-t.C:
-	case <-db.ctx.Done():
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

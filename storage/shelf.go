@@ -25,9 +25,9 @@ import (
 // that reads in order fills in what is missing; from then until the next write
 // nothing is left to be filled in, so the order stands still under who reads it.
 type shelf struct {
-	mu sync.Mutex // of readers that bring rows in order; writers are alone
-	ordered
-	recent   changes            // after what is in order
+	mu       sync.Mutex         // of readers that bring rows in order; writers are alone
+	placed   ordered            // the rows in order
+	recent   changes            // what was written after them
 	first    uint64             // number of the oldest of them; the first of all has number 1
 	rows     int                // in order and in recent
 	searches int                // see find
@@ -47,9 +47,9 @@ type change struct {
 	forget bool
 }
 
-func newShelf() *shelf {
+func newShelf(manyRows int) *shelf {
 	return &shelf{
-		ordered:  newOrdered(),
+		placed:   newOrdered(),
 		asked:    new(atomic.Int32),
 		first:    1,
 		manyRows: manyRows,
@@ -59,8 +59,7 @@ func newShelf() *shelf {
 // next gives an empty shelf for rows of the same kind, which are expected to be
 // read as these were.
 func (s *shelf) next() *shelf {
-	n := newShelf()
-	n.manyRows = s.manyRows
+	n := newShelf(s.manyRows)
 	n.asked.Store(min(s.asked.Load(), 2*oftenAsked) / 2)
 	return n
 }
@@ -70,7 +69,7 @@ func (s *shelf) next() *shelf {
 func (s *shelf) copy() *shelf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &shelf{ordered: s.ordered.copy(), recent: s.recent.copy(), first: s.first, rows: s.rows, asked: s.asked, manyRows: s.manyRows}
+	return &shelf{placed: s.placed.copy(), recent: s.recent.copy(), first: s.first, rows: s.rows, asked: s.asked, manyRows: s.manyRows}
 }
 
 // takeOver takes rows in order with the n changes that were the oldest when first was
@@ -80,7 +79,7 @@ func (s *shelf) takeOver(o ordered, first uint64, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first == first && n > 0 {
-		s.ordered = o
+		s.placed = o
 		s.recent.cut(n)
 		s.first += uint64(n)
 	}
@@ -128,7 +127,7 @@ func (s *shelf) inDemand(n int) bool {
 	if asks != s.sawAsks {
 		s.idle = 0
 	}
-	if n < s.size()/8<<min(s.idle, 8) {
+	if n < s.placed.size()/8<<min(s.idle, 8) {
 		return false
 	}
 	s.idle++
@@ -164,7 +163,7 @@ func (s *shelf) sorted() *ordered {
 	defer s.mu.Unlock()
 	s.fill(s.recent.n)
 	s.asked.Add(1)
-	return &s.ordered
+	return &s.placed
 }
 
 // fewSearches is how many rows are looked for one change after the other before it
@@ -186,7 +185,7 @@ func (s *shelf) find(key []byte) (value []byte, ok bool) {
 	if c := s.lookUp(key); c != nil {
 		return c.value, !c.forget
 	}
-	r, ok := s.ordered.get(key)
+	r, ok := s.placed.get(key)
 	return r.value, ok
 }
 
@@ -226,24 +225,24 @@ func (s *shelf) fill(n int) {
 	s.first += uint64(n)
 	defer s.recent.reuse(&recent)
 	if n == 1 {
-		s.place(recent.at(0), nil)
+		s.placed.place(recent.at(0), nil)
 		return
 	}
 	order := recent.inOrder()
-	if n >= s.manyRows && n >= s.size()/manyRowsPart {
-		s.ordered = s.with(&recent, order)
+	if n >= s.manyRows && n >= s.placed.size()/manyRowsPart {
+		s.placed = s.placed.with(&recent, order)
 		return
 	}
 	var hint btree.PathHint
-	empty := s.size() == 0
+	empty := s.placed.size() == 0
 	for i, t := range order {
 		c := recent.at(t.n)
 		switch {
 		case recent.superseded(order, i):
 		case !empty:
-			s.place(c, &hint)
+			s.placed.place(c, &hint)
 		case !c.forget:
-			s.tree.Load(c.row)
+			s.placed.tree.Load(c.row)
 		}
 	}
 }

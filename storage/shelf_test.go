@@ -163,19 +163,19 @@ func sameRows(t *testing.T, o *overlay, want map[string]string) {
 }
 
 // BenchmarkShelfFill is what the first reader in order pays for a row that is
-// new, beside so many times as many rows that are in the tree.
+// new, beside so many times as many rows that are in order.
 func BenchmarkShelfFill(b *testing.B) {
 	const rows = 20_000
 	for _, times := range []int{0, 1, 8, 16, 32} {
 		b.Run(fmt.Sprintf("beside=%d", times), func(b *testing.B) {
-			s := newShelf()
+			s := newShelf(manyRows)
 			var written changes
 			for i := range rows * (times + 1) {
 				c := change{row: row{key: benchKey(i * 7919 % (rows * (times + 1)))}}
 				if i < rows {
 					written.add(c)
 				} else {
-					s.put(c, 0)
+					s.recent.add(c)
 				}
 			}
 			s.sorted()
@@ -193,7 +193,7 @@ func BenchmarkShelfFill(b *testing.B) {
 // finds the last change of each, and does not sort for a few of them.
 func TestACopyFindsRowsWithoutSorting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := newShelf()
+		s := newShelf(manyRows)
 		want := map[string]string{}
 		change1 := func(n int) {
 			key := fmt.Sprintf("k%d", n)
@@ -249,7 +249,7 @@ func BenchmarkCopiedGet(b *testing.B) {
 }
 
 func benchCopiedGet(b *testing.B, gets int) {
-	s := newShelf()
+	s := newShelf(manyRows)
 	for i := range 100_000 {
 		s.put(change{row: row{key: benchKey(i * 7919 % 100_000)}}, 0)
 	}

@@ -56,34 +56,42 @@ func (a *ahead) giveWay(end int64) {
 // another size than files are now. rest is called after each step, and says
 // whether there is time for another. The file has a descriptor of its own for
 // it: an error is told once to each, and the log must not miss any.
-func (a *ahead) write(rest func(took time.Duration) bool) error {
+func (a *ahead) write(rest func(took time.Duration) bool) (err error) {
 	f, err := os.OpenFile(a.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
+	to := appender{file: f}
+	defer func() { err = errors.Join(err, to.close(), f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
-		return errors.Join(err, f.Close())
+		return err
 	}
 	zeros := make([]byte, aheadStep)
 	for {
 		began := time.Now()
-		n, err := a.step(f, info.Size(), zeros)
+		n, err := a.step(&to, info.Size(), zeros)
 		if n > 0 && err == nil {
 			err = syncData(f)
 		}
 		if n == 0 || err != nil || !rest(time.Since(began)) {
-			return errors.Join(err, f.Close())
+			return err
 		}
 	}
 }
 
 // step says how much it has written, 0 at the end.
-func (a *ahead) step(f *os.File, size int64, zeros []byte) (int, error) {
+func (a *ahead) step(to *appender, size int64, zeros []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := a.next.Load()
-	n, err := f.WriteAt(zeros[:max(min(int64(len(zeros)), size-at), 0)], at)
-	a.next.Store(at + int64(n))
-	return n, err
+	n := max(min(int64(len(zeros)), size-at), 0)
+	if n == 0 {
+		return 0, nil
+	}
+	if err := to.append(zeros[:n], at); err != nil {
+		return 0, err
+	}
+	a.next.Store(at + n)
+	return int(n), nil
 }

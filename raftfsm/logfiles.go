@@ -124,7 +124,7 @@ func (l *LogFiles) Create(dir, name string, size uint64) (types.WritableFile, er
 	}
 	f, err := l.FS.Create(dir, name, size)
 	if made, ok := f.(*walfs.File); ok && err == nil {
-		return &logFile{File: &made.File, all: l, unnamed: true, promised: true}, nil
+		return &logFile{File: &made.File, appender: appender{file: &made.File}, all: l, unnamed: true, promised: true}, nil
 	}
 	return f, err
 }
@@ -153,7 +153,7 @@ func (l *LogFiles) takeSpare(name string, size uint64) (types.WritableFile, erro
 	if err != nil {
 		return nil, err
 	}
-	return &logFile{File: f, all: l, unnamed: true}, nil
+	return &logFile{File: f, appender: appender{file: f}, all: l, unnamed: true}, nil
 }
 
 // OpenWriter implements types.VFS.
@@ -162,12 +162,13 @@ func (l *LogFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logFile{File: f, all: l, promised: true}, nil
+	return &logFile{File: f, appender: appender{file: f}, all: l, promised: true}, nil
 }
 
 // logFile is a file that is appended to.
 type logFile struct {
 	*os.File
+	appender appender
 	all      *LogFiles
 	unnamed  bool   // its name is not on disk yet
 	asked    bool   // for a spare file
@@ -181,9 +182,11 @@ func (f *logFile) WriteAt(p []byte, at int64) (int, error) {
 	if f.ahead != nil {
 		f.ahead.giveWay(at + int64(len(p)))
 	}
-	n, err := f.File.WriteAt(p, at)
-	end := at + int64(n)
-	f.appended += int64(n)
+	if err := f.appender.append(p, at); err != nil {
+		return 0, err
+	}
+	end := at + int64(len(p))
+	f.appended += int64(len(p))
 	if f.promised && f.ahead == nil && f.appended >= f.all.size/aheadShare {
 		f.ahead = newAhead(f.Name(), end)
 		f.all.writeAhead(f.ahead)
@@ -192,8 +195,11 @@ func (f *logFile) WriteAt(p []byte, at int64) (int, error) {
 		f.asked = true
 		f.all.prepare()
 	}
-	return n, err
+	return len(p), nil
 }
+
+// Close implements io.Closer.
+func (f *logFile) Close() error { return errors.Join(f.appender.close(), f.File.Close()) }
 
 // Sync implements types.WritableFile. The first one puts the file's name on
 // disk too: until then nobody was told that anything is in it.
@@ -336,18 +342,20 @@ func (l *LogFiles) makeSpare(used string) error {
 }
 
 // zero makes a file one of zeros, all of them on disk.
-func (l *LogFiles) zero(f *os.File) error {
+func (l *LogFiles) zero(f *os.File) (err error) {
+	a := appender{file: f}
+	defer func() { err = errors.Join(err, a.close()) }()
 	zeros := make([]byte, spareStep)
-	for left := l.size; left > 0; {
+	for at := int64(0); at < l.size; {
 		began := time.Now()
-		n, err := f.Write(zeros[:min(left, spareStep)])
-		if err == nil {
-			err = syncData(f)
-		}
-		if err != nil {
+		n := min(l.size-at, spareStep)
+		if err := a.append(zeros[:n], at); err != nil {
 			return err
 		}
-		left -= int64(n)
+		if err := syncData(f); err != nil {
+			return err
+		}
+		at += n
 		if !l.rest(time.Since(began)) {
 			return errors.New("the log was closed")
 		}

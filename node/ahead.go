@@ -51,7 +51,7 @@ func (t *raftTransport) ahead(entries []*raft.Log) {
 		f.end = last.Index
 		if !f.appending {
 			f.appending = true
-			go t.sendAhead(id, f)
+			t.beside(func() { t.sendAhead(id, f) })
 		}
 	}
 }
@@ -124,7 +124,7 @@ func (t *raftTransport) release(id raft.ServerID, f *follower, taken bool, last 
 		f.queue, f.end = nil, 0
 	}
 	if len(f.queue) > 0 {
-		go t.sendAhead(id, f)
+		t.beside(func() { t.sendAhead(id, f) })
 		return
 	}
 	f.appending = false

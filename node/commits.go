@@ -28,6 +28,9 @@ type raftTransport struct {
 	beats  sync.RWMutex // held by who handles a heartbeat
 	closed bool
 
+	work  chan func() // for goroutines that have nothing to do: beside
+	ended chan struct{}
+
 	mu        sync.Mutex
 	raft      standpoint // nil: nothing is sent ahead of it
 	peers     map[raft.ServerID]*follower
@@ -61,7 +64,7 @@ type follower struct {
 }
 
 func newRaftTransport(serves func() error, meet func(raft.ServerID) error, t transport) *raftTransport {
-	return &raftTransport{transport: t, serves: serves, meet: meet, peers: map[raft.ServerID]*follower{}}
+	return &raftTransport{transport: t, serves: serves, meet: meet, peers: map[raft.ServerID]*follower{}, work: make(chan func()), ended: make(chan struct{})}
 }
 
 // AppendEntries is part of raft.Transport.
@@ -174,7 +177,29 @@ func (t *raftTransport) tell(id raft.ServerID, f *follower) {
 	args := f.base
 	args.PrevLogEntry, args.PrevLogTerm = f.matched.index, f.matched.term
 	args.LeaderCommitIndex = index
-	go t.send(id, f.target, f, &args)
+	target := f.target
+	t.beside(func() { t.send(id, target, f, &args) })
+}
+
+// beside runs f on another goroutine, on one that has done so before if there
+// is: a new one begins with a small stack, and that it has to grow for what TLS
+// needs is a tenth of what it costs to send a few words.
+func (t *raftTransport) beside(f func()) {
+	select {
+	case t.work <- f:
+		return
+	default:
+	}
+	go func() {
+		for {
+			f()
+			select {
+			case f = <-t.work:
+			case <-t.ended:
+				return
+			}
+		}
+	}()
 }
 
 // send does not look at the answer: if it was lost, raft says it again after

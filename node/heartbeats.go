@@ -23,7 +23,10 @@ func (t *raftTransport) SetHeartbeatHandler(handle func(raft.RPC)) {
 // handled.
 func (t *raftTransport) Close() error {
 	t.beats.Lock()
-	t.closed = true
+	if !t.closed {
+		t.closed = true
+		close(t.ended)
+	}
 	t.beats.Unlock()
 	return t.transport.Close()
 }

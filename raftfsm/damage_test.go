@@ -58,7 +58,8 @@ func writeLog(t *testing.T) *damagedLog {
 		if d.content, err = os.ReadFile(d.segment); err != nil {
 			t.Fatal(err)
 		}
-		d.ends = append(d.ends, goodPrefix(d.content))
+		end, _ := goodPrefix(d.content)
+		d.ends = append(d.ends, end)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)

@@ -11,14 +11,20 @@ import (
 
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
+	"github.com/parlorchat/parlor/storage"
 )
 
 // metaFile is where the store below keeps what segments there are.
 const metaFile = "wal-meta.db"
 
 // MendLog makes a log that a process has left in the middle of an append, or
-// between two segments, such that the next append works. Like CheckLog, which
-// it comes after, it must be called before the log is opened.
+// between two segments, such that all that can be read of it is on disk, and the
+// next append works. Like CheckLog, which it comes after, it must be called before
+// the log is opened.
+//
+// Each append is synced before the next one begins, and a process ends when that
+// fails; so it is the last one that may not be on disk (storage.Rewrite), and the
+// names of files.
 //
 // The append that fills a segment ends with an index; then the next segment
 // begins, in a second step. raft-wal 0.4.2 takes a segment with an index for
@@ -33,6 +39,9 @@ func MendLog(dir string) (err error) {
 			err = fmt.Errorf("mending the log: %w", err)
 		}
 	}()
+	if err := errors.Join(storage.SyncDir(dir), storage.RewriteHead(filepath.Join(dir, metaFile))); err != nil {
+		return err
+	}
 	meta := new(metadb.BoltMetaDB)
 	defer func() { err = errors.Join(err, meta.Close()) }()
 	state, err := meta.Load(dir)
@@ -51,7 +60,10 @@ func MendLog(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	good := goodPrefix(b)
+	good, latest := goodPrefix(b)
+	if err := storage.Rewrite(path, int64(latest), int64(good)); err != nil {
+		return err
+	}
 	if err := clearBehind(path, b, max(good, segmentHeader)); err != nil {
 		return err
 	}

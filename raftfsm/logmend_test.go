@@ -46,7 +46,7 @@ func fullSegment(t *testing.T, dir string) (last uint64, before int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		length := goodPrefix(b)
+		length, _ := goodPrefix(b)
 		logs := []*raft.Log{mendEntry(last + 1), mendEntry(last + 2)}
 		if err := w.StoreLogs(logs); errors.Is(err, wal.ErrSealed) {
 			break
@@ -122,7 +122,7 @@ func TestALogWhoseLastAppendOfASegmentIsTornGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := goodPrefix(content)
+	end, _ := goodPrefix(content)
 	for at := before; at < end; at += every(end - before) {
 		dir := t.TempDir()
 		copyFlat(t, from, dir)

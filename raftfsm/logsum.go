@@ -77,7 +77,7 @@ func CheckLog(dir string) error {
 	if err != nil {
 		return fmt.Errorf("checking the log: %w", err)
 	}
-	good := goodPrefix(b)
+	good, _ := goodPrefix(b)
 	if at := laterAppend(b, good); at > 0 {
 		return fmt.Errorf("%w: %s does not make sense at byte %d, but goes on at byte %d: the disk has changed what was written; "+
 			"remove this member's data and let it join again", ErrLogDamaged, last, good, at)
@@ -114,15 +114,17 @@ func readUsed(path string) ([]byte, error) {
 	}
 }
 
-// goodPrefix is how many bytes of a segment are whole appends.
-func goodPrefix(b []byte) (good int) {
+// goodPrefix is how many bytes of a segment are whole appends, and where the
+// latest of them begins.
+func goodPrefix(b []byte) (good, latest int) {
 	begin := 0 // the first append includes the header of the file
 	at := segmentHeader
 	for {
 		end := wholeAppend(b, begin, at)
 		if end == 0 {
-			return good
+			return good, latest
 		}
+		latest = begin
 		good, begin, at = end, end, end
 	}
 }

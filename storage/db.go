@@ -242,6 +242,9 @@ func (db *DB) open() error {
 			return err
 		}
 	}
+	if err := errors.Join(SyncDir(db.dir), RewriteHead(path)); err != nil {
+		return fmt.Errorf("opening data file %s: %w", path, err)
+	}
 	f, err := db.openFile(path)
 	if err != nil {
 		return err

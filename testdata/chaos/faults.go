@@ -23,7 +23,7 @@ type fault struct {
 	Other  int           `json:"other"`  // of pair: which of the two others
 	Delay  time.Duration `json:"delay"`  // of slow and slow-disk
 	Step   time.Duration `json:"step"`   // of clock
-	Reset  bool          `json:"reset"`  // connections break when the link is whole again
+	Reset  bool          `json:"reset"`  // connections break when the link is whole again; of sick: then the power fails
 }
 
 const leads = -1
@@ -38,6 +38,7 @@ var kinds = []kindOfFault{
 	{"kill", 6}, {"kill-two", 2}, {"kill-all", 1}, {"pause", 4}, {"isolate", 4}, {"deaf", 3}, {"mute", 3},
 	{"pair", 3}, {"slow", 3}, {"transfer", 3}, {"reseed", 2}, {"demote", 2}, {"drain", 1},
 	{"full", 3}, {"hang", 2}, {"slow-disk", 3}, {"power", 2}, {"power-all", 2}, {"clock", 4}, {"replace", 3}, {"away", 2},
+	{"sick", 3}, {"sick-all", 1},
 }
 
 // steps are by how much clocks are set.
@@ -332,6 +333,13 @@ func (g *group) happen(f fault, lasts time.Duration, t *timeline) {
 		g.full(target, lasts, t)
 	case "hang":
 		g.hang(target, lasts, t)
+	case "sick":
+		g.sick(lasts, f, t, target)
+	case "sick-all":
+		g.clocks.Lock()
+		defer g.clocks.Unlock()
+		g.sick(lasts, f, t, g.machines...)
+		g.elected()
 	case "slow-disk":
 		target.drive.Slow(f.Delay)
 		time.Sleep(lasts)

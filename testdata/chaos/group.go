@@ -97,6 +97,7 @@ func newGroup(l layout) (g *group, err error) {
 				return g, fmt.Errorf("making a disk: %w", err)
 			}
 			m.drive.Lie(l.lies)
+			m.drive.Plain((l.seed+uint64(i))%2 == 0)
 			m.dir = filepath.Join(m.drive.Mount, "data")
 		}
 		if l.hosts {

@@ -7,13 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 )
 
 // lacks says why a fault cannot happen here, if it cannot.
 func (g *group) lacks(kind string, m *machine) string {
 	switch kind {
-	case "full", "hang", "slow-disk", "power", "power-all":
+	case "full", "hang", "slow-disk", "sick", "sick-all", "power", "power-all":
 		if m.drive == nil {
 			return "the nodes have no disks of their own"
 		}
@@ -59,6 +60,34 @@ func (g *group) hang(m *machine, lasts time.Duration, t *timeline) {
 	time.Sleep(lasts)
 	m.drive.Hang(false)
 	g.startIfEnded(m, "its disk hung", t)
+}
+
+// sick has the disks of some machines fail to write now and then, which their
+// nodes must end for, and well again. The nodes are started then; whatever they
+// find in the page cache that is not on disk must not count: half of the time the
+// power fails a moment later.
+func (g *group) sick(lasts time.Duration, f fault, t *timeline, of ...*machine) {
+	each := func(do func(m *machine)) {
+		var all sync.WaitGroup
+		for _, m := range of {
+			all.Go(func() { do(m) })
+		}
+		all.Wait()
+	}
+	each(func(m *machine) {
+		m.works.Lock()
+		defer m.works.Unlock()
+		m.mayEnd(1)
+		defer m.mayEnd(-1)
+		m.drive.Sick(true)
+		time.Sleep(lasts)
+		m.drive.Sick(false)
+		g.startIfEnded(m, "its disk was sick", t)
+	})
+	if f.Reset {
+		time.Sleep(5 * f.Delay)
+		g.power(time.Second, t, of...)
+	}
 }
 
 // startIfEnded gives a node some time to end itself, and starts it if it did.

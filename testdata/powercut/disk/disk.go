@@ -1,6 +1,6 @@
 // Package disk is a disk that can fail: it forgets what was not synced when
-// its power is cut, it hangs, it is slow, and it tells lies about what it has
-// synced. It is a FUSE file system over a folder; it knows nothing of who uses
+// its power is cut, it hangs, it is slow, it is sick, and it tells lies about what
+// it has synced. It is a FUSE file system over a folder; it knows nothing of who uses
 // it. It needs Linux with FUSE and the right to mount.
 package disk
 
@@ -37,7 +37,9 @@ type Disk struct {
 	free  *sync.Cond    // a hanging disk goes on
 	hangs bool          // it does not sync, and does not say so either
 	slow  time.Duration // that each sync takes longer
+	sick  bool          // it fails to write, now and then
 	lies  bool          // it says that it has synced, and has not
+	plain bool          // it takes no writes past the page cache
 	dead  bool
 	files map[uint64]*content // by inode
 	done  []change            // to folders, not synced, oldest first
@@ -54,6 +56,7 @@ type content struct {
 	size     int64
 	backed   int64 // so much of the file on the medium still counts
 	reserved int64 // so much has room on the medium
+	failed   int   // so many syncs did
 }
 
 // change is something done to a folder.
@@ -82,7 +85,7 @@ func New(base string, seed uint64) (*Disk, error) {
 
 // On mounts the disk.
 func (d *Disk) On() error {
-	d.dead, d.hangs, d.slow, d.files, d.done = false, false, 0, map[uint64]*content{}, nil
+	d.dead, d.hangs, d.slow, d.sick, d.files, d.done = false, false, 0, false, map[uint64]*content{}, nil
 	root := &fs.LoopbackRoot{Path: d.medium}
 	root.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
 		return &node{LoopbackNode: fs.LoopbackNode{RootData: data}, d: d}
@@ -90,7 +93,7 @@ func (d *Disk) On() error {
 	top := &node{LoopbackNode: fs.LoopbackNode{RootData: root}, d: d}
 	root.RootNode = top
 	server, err := fs.Mount(d.Mount, top, &fs.Options{MountOptions: fuse.MountOptions{
-		DirectMount: true, FsName: "forgets", Name: "forgets", MaxWrite: 1 << 20,
+		DirectMount: true, FsName: "forgets", Name: "forgets", MaxWrite: 1 << 20, ExplicitDataCacheControl: true,
 	}})
 	if err != nil {
 		return fmt.Errorf("mounting %s: %w", d.Mount, err)
@@ -121,6 +124,23 @@ func (d *Disk) Slow(by time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.slow = by
+}
+
+// Sick has half of all syncs fail, and a write now and then. A sync that fails
+// has brought some of what was written to the medium, and the rest it will not
+// be asked for again: the system's page cache goes on showing it as long as the
+// power is there.
+func (d *Disk) Sick(sick bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sick = sick
+}
+
+// Plain has the disk refuse, or take, writes past the page cache.
+func (d *Disk) Plain(plain bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.plain = plain
 }
 
 // Lie has the disk say that it has synced when it has not.
@@ -353,13 +373,17 @@ func (n *node) path() string { return filepath.Join(n.RootData.Path, n.Path(n.Ro
 
 // handle is an open file.
 type handle struct {
-	d *Disk
-	c *content
+	d    *Disk
+	c    *content
+	told int // of so many syncs that failed: each handle hears of all, once
 }
 
 func (n *node) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	n.d.mu.Lock()
 	defer n.d.mu.Unlock()
+	if n.d.plain && flags&syscall.O_DIRECT != 0 {
+		return nil, 0, syscall.EINVAL
+	}
 	var st syscall.Stat_t
 	if err := syscall.Stat(n.path(), &st); err != nil {
 		return nil, 0, fs.ToErrno(err)
@@ -372,7 +396,8 @@ func (n *node) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, sys
 		c.truncate(0)
 	}
 	c.handles++
-	return &handle{n.d, c}, 0, fs.OK
+	// What is in the page cache stays there when a process ends.
+	return &handle{n.d, c, c.failed}, fuse.FOPEN_KEEP_CACHE, fs.OK
 }
 
 func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
@@ -400,7 +425,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	}
 	n.d.change(n.path(), n.path(), "", func() error { return os.Remove(path) })
 	c.handles++
-	return inode, &handle{n.d, c}, 0, fs.OK
+	return inode, &handle{n.d, c, c.failed}, 0, fs.OK
 }
 
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
@@ -549,6 +574,9 @@ func (h *handle) Write(_ context.Context, p []byte, off int64) (uint32, syscall.
 	if h.d.dead {
 		return 0, syscall.EIO
 	}
+	if h.d.sick && h.d.rng.IntN(16) == 0 {
+		return 0, syscall.EIO
+	}
 	if !h.d.room(h.c, off, int64(len(p))) {
 		return 0, syscall.ENOSPC
 	}
@@ -572,6 +600,15 @@ func (h *handle) Fsync(context.Context, uint32) syscall.Errno {
 	}
 	if h.d.lies {
 		return fs.OK
+	}
+	if h.d.sick && len(h.c.pages) > 0 && h.d.rng.IntN(2) == 0 {
+		h.d.wear(h.c)
+		clear(h.c.pages)
+		h.c.failed++
+	}
+	if h.told < h.c.failed {
+		h.told = h.c.failed
+		return syscall.EIO
 	}
 	return fs.ToErrno(h.c.sync())
 }

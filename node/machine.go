@@ -167,6 +167,7 @@ func (m *machine) openState(n *Node) error {
 		return err
 	}
 	m.logs = logs
+	m.stable = raftfsm.NewStableStore(m.stable, n.opt.Fatal)
 	st := m.db.State()
 	n.applied.reach(st.Index)
 	n.readTime.advance(st.Clock)

@@ -52,6 +52,33 @@ func TestLogStoreSaysWhetherItIsMonotonic(t *testing.T) {
 	}
 }
 
+// brokenStable is a stable store whose disk fails.
+type brokenStable struct {
+	*raft.InmemStore
+	err error
+}
+
+func (b brokenStable) Set([]byte, []byte) error       { return b.err }
+func (b brokenStable) SetUint64([]byte, uint64) error { return b.err }
+
+// Rule 6, for raft's term and vote.
+func TestATermThatCannotBeWrittenDownIsFatal(t *testing.T) {
+	disk := errors.New("input/output error")
+	for name, write := range map[string]func(*StableStore) error{
+		"term": func(s *StableStore) error { return s.SetUint64([]byte("CurrentTerm"), 7) },
+		"vote": func(s *StableStore) error { return s.Set([]byte("LastVoteCand"), []byte("alice")) },
+	} {
+		var fatal []error
+		note := func(err error) { fatal = append(fatal, err) }
+		if err := write(NewStableStore(raft.NewInmemStore(), note)); err != nil || len(fatal) > 0 {
+			t.Errorf("%s: error %v, fatal %v", name, err, fatal)
+		}
+		if err := write(NewStableStore(brokenStable{raft.NewInmemStore(), disk}, note)); !errors.Is(err, disk) || len(fatal) != 1 || !errors.Is(fatal[0], disk) {
+			t.Errorf("%s: error %v, fatal %v", name, err, fatal)
+		}
+	}
+}
+
 // Rule 6: a failed append or truncation ends the process.
 func TestLogStoreErrorsAreFatal(t *testing.T) {
 	disk := errors.New("no space left on device")

@@ -37,7 +37,7 @@ type Disk struct {
 	free  *sync.Cond    // a hanging disk goes on
 	hangs bool          // it does not sync, and does not say so either
 	slow  time.Duration // that each sync takes longer
-	sick  bool          // it fails to write, now and then
+	sick  bool          // it fails to write and to read, now and then
 	lies  bool          // it says that it has synced, and has not
 	plain bool          // it takes no writes past the page cache
 	dead  bool
@@ -126,7 +126,7 @@ func (d *Disk) Slow(by time.Duration) {
 	d.slow = by
 }
 
-// Sick has half of all syncs fail, and a write now and then. A sync that fails
+// Sick has half of all syncs fail, and a write or a read now and then. A sync that fails
 // has brought some of what was written to the medium, and the rest it will not
 // be asked for again: the system's page cache goes on showing it as long as the
 // power is there.
@@ -565,6 +565,9 @@ func (f *folder) Fsyncdir(context.Context, uint32) syscall.Errno { return f.n.d.
 func (h *handle) Read(_ context.Context, p []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	if h.d.sick && h.d.rng.IntN(64) == 0 {
+		return nil, syscall.EIO
+	}
 	return fuse.ReadResultData(p[:h.c.read(p, off)]), fs.OK
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,6 +16,10 @@ import (
 const (
 	handshakeTimeout = 10 * time.Second
 	dialTimeout      = 5 * time.Second
+	// mostComing is how many connections may be before their handshake. If there
+	// are more, the oldest go: a member's is the matter of a moment, and strangers who
+	// say nothing must not take its place, nor the descriptors that all is done with.
+	mostComing = 32
 )
 
 // port is the cluster port: one listener that hands each connection, once its
@@ -27,6 +32,7 @@ type port struct {
 	still  func(tls.ConnectionState) error // would the peer be let in now?
 	mu     sync.Mutex
 	conns  map[net.Conn]*tls.Conn // open connections; nil before the handshake
+	coming []net.Conn             // those before the handshake, the oldest first
 	closed bool
 	wg     sync.WaitGroup
 }
@@ -109,18 +115,31 @@ func (p *port) add(c net.Conn) bool {
 	}
 	p.conns[c] = nil
 	p.wg.Add(1)
+	if p.coming = append(p.coming, c); len(p.coming) > mostComing {
+		p.coming[0].Close()
+		p.coming = slices.Delete(p.coming, 0, 1)
+	}
 	return true
+}
+
+// came is called after the handshake, with mu held.
+func (p *port) came(c net.Conn) {
+	if i := slices.Index(p.coming, c); i >= 0 {
+		p.coming = slices.Delete(p.coming, i, i+1)
+	}
 }
 
 func (p *port) mark(c net.Conn, secure *tls.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = secure
+	p.came(c)
 }
 
 func (p *port) drop(c net.Conn) {
 	p.mu.Lock()
 	delete(p.conns, c)
+	p.came(c)
 	p.mu.Unlock()
 	c.Close()
 }

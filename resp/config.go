@@ -16,6 +16,9 @@ type Config struct {
 	Password string
 	// MaxClients is how many connections are served at once. Default 10000.
 	MaxClients int
+	// Crowded says that there is no room for a client who just came, though
+	// there are fewer. Default: there is.
+	Crowded func(net.Conn) bool
 	// IdleTimeout closes a connection that has sent nothing for so long.
 	// 0: never.
 	IdleTimeout time.Duration
@@ -102,6 +105,9 @@ const (
 func (c Config) withDefaults() Config {
 	setDefault(&c.Addr, "127.0.0.1:6380")
 	setDefault(&c.MaxClients, 10000)
+	if c.Crowded == nil {
+		c.Crowded = func(net.Conn) bool { return false }
+	}
 	setDefault(&c.AuthTimeout, time.Minute)
 	setDefault(&c.CommandTimeout, time.Minute)
 	setDefault(&c.WriteTimeout, 30*time.Second)

@@ -13,7 +13,7 @@ const (
 	acceptBackoffMax = time.Second
 	// maxRefusals is how many refused clients are told why at a time; those
 	// beyond find their connection closed.
-	maxRefusals = 64
+	maxRefusals = 32
 )
 
 const deniedText = "-DENIED Parlor asks for no password here, so only clients on the same machine are let in. " +
@@ -85,7 +85,7 @@ func (s *Server) refusal(conn net.Conn) string {
 	switch {
 	case !s.loopback && !isLocal(conn.RemoteAddr()) && !s.hasPasswords():
 		return deniedText
-	case s.stats.Clients.Load() >= s.live.maxClients.Load():
+	case s.stats.Clients.Load() >= s.live.maxClients.Load(), s.config.Crowded(conn):
 		return "-ERR max number of clients reached\r\n"
 	}
 	return ""

@@ -35,6 +35,7 @@ type server struct {
 	http     *api.Server
 	resp     *resp.Server
 	failed   chan error // a front door that cannot go on
+	room     room
 	seeded   atomic.Bool
 	draining draining
 	keys     []*keyPair // of the doors that speak TLS
@@ -51,7 +52,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	metrics.ExposeMetadata(true) // the types of metrics, which Prometheus' tools want
-	s := &server{o: o, log: o.Log, metrics: metrics.NewSet(), failed: make(chan error, 2)}
+	s := &server{o: o, log: o.Log, metrics: metrics.NewSet(), failed: make(chan error, 2), room: newRoom(mostFiles())}
 
 	// The front doors are opened first: an address in use should be found
 	// before the group hears of us. Nobody is let in yet.
@@ -67,6 +68,7 @@ func Run(ctx context.Context, o Options) error {
 	defer func() { _ = respDoor.Close() }()
 
 	files := o.doorFiles()
+	httpDoor = s.keepRoom(httpDoor, files[0])
 	if httpDoor, err = s.secure(httpDoor, files[0], "http/1.1"); err == nil {
 		respDoor, err = s.secure(respDoor, files[1])
 	}
@@ -78,6 +80,16 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	return s.run(ctx, httpDoor, respDoor)
+}
+
+// keepRoom has no more browsers come in than there is room for. They hear why,
+// unless TLS comes first.
+func (s *server) keepRoom(ln net.Listener, f doorFiles) net.Listener {
+	refusal := api.Crowded()
+	if f.cert != "" || f.key != "" {
+		refusal = ""
+	}
+	return newDoor(ln, s.room, refusal, s.metrics.NewCounter("parlor_http_connections_refused_total"), s.log)
 }
 
 // open takes the data folder and makes the parts.
@@ -243,7 +255,7 @@ func (s *server) warnings() (list []string) {
 }
 
 func (s *server) openRESP(door net.Listener) error {
-	config := resp.Config{Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus, Debug: s.o.RESPDebug}
+	config := resp.Config{Addr: s.o.RESP, Password: s.o.RESPPassword, Version: s.o.Version, Status: s.respStatus, Debug: s.o.RESPDebug, Crowded: s.room.crowded}
 	for _, notice := range config.Notices() {
 		s.log.Warn(notice)
 	}

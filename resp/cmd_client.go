@@ -133,7 +133,7 @@ func (s *session) describe(input int) string {
 	waiting := s.guard.out.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
 		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
-		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), max(now.UnixMilli()-s.lastUsed.Load(), 0)/1000, flags, s.db.Load(),
+		s.id, s.addr, s.laddr, s.id, name, int64(now.Sub(s.since).Seconds()), int64(s.idle().Seconds()), flags, s.db.Load(),
 		heard[byChannel], heard[byPattern], heard[byShard], queued,
 		input, waiting, waiting+minReadBuffer, last, s.userName(), s.redirection(), s.proto.Load(), libName, libVer)
 }

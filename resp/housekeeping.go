@@ -47,7 +47,7 @@ func (s *Server) keepHouse() {
 		case <-s.backlog.over:
 		case now := <-tick.C:
 			s.rates.sample(now, &s.stats)
-			s.endIdle(now)
+			s.endIdle()
 			s.endSlow(now)
 		}
 		s.evict()
@@ -56,14 +56,13 @@ func (s *Server) keepHouse() {
 
 // endIdle ends connections that have sent nothing for so long as timeout says
 // now: those that wait for their next command know the timeout as it was.
-func (s *Server) endIdle(now time.Time) {
+func (s *Server) endIdle() {
 	limit := time.Duration(s.live.idleTimeout.Load())
 	if limit <= 0 {
 		return
 	}
 	for _, c := range s.clients() {
-		idle := now.Sub(time.UnixMilli(c.lastUsed.Load()))
-		if idle > limit && c.class() == classNormal && c.unblock.Load() == nil && !c.monitoring.Load() && !c.serving.Load() && !c.expelled.Swap(true) {
+		if c.idle() > limit && c.class() == classNormal && c.unblock.Load() == nil && !c.monitoring.Load() && !c.serving.Load() && !c.expelled.Swap(true) {
 			s.stats.TimedOut.Add(1)
 			c.guard.kill()
 		}

@@ -105,7 +105,7 @@ func (s *session) info(args [][]byte) (command.Reply, error) {
 }
 
 func infoServer(s *session, f *infoFields) error {
-	up := time.Since(s.server.started)
+	up := s.server.stopwatch()
 	f.add("redis_version", redisVersion)
 	f.add("redis_git_sha1", "00000000")
 	f.add("redis_git_dirty", 0)

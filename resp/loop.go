@@ -1,8 +1,6 @@
 package resp
 
 import (
-	"time"
-
 	"github.com/parlorchat/parlor/resp/eventloop"
 	"github.com/parlorchat/parlor/storage/command"
 )
@@ -192,7 +190,7 @@ func (s *session) start() step {
 			return stepMore
 		}
 	}
-	s.run.began = time.Now()
+	s.run.began = s.server.stopwatch()
 	return s.begin(func() func() { return s.server.store.Submit(reqs, s.server.config.RequestTimeout, s.onResults) })
 }
 

@@ -26,10 +26,10 @@ type run struct {
 	// here, and whatever was committed before the batch arrived stands before
 	// that write in the log.
 	current bool
-	began   time.Time // when the writes were sent
-	vain    int       // the last so many times writes changed nothing; at most tryAfter
-	done    int       // so many of the reads have their replies
-	long    bool      // the next takes long
+	began   time.Duration // by the stopwatch, when the writes were sent
+	vain    int           // the last so many times writes changed nothing; at most tryAfter
+	done    int           // so many of the reads have their replies
+	long    bool          // the next takes long
 
 	// What readShort and View tell each other, kept so that a read needs no
 	// memory for it.
@@ -124,7 +124,7 @@ func (r *run) propose(items []item) {
 			return
 		}
 	}
-	r.began = time.Now()
+	r.began = r.s.server.stopwatch()
 	r.take(items, r.s.server.store.Propose(r.s.server.requests.context(), reqs))
 }
 
@@ -143,7 +143,7 @@ func requests(items []item) []command.Request {
 
 // take gives the writes their replies.
 func (r *run) take(items []item, results []command.Result) {
-	r.s.server.noteCommit(time.Since(r.began))
+	r.s.server.noteCommit(r.s.server.stopwatch() - r.began)
 	r.s.noteOwn(results)
 	r.noteChanged(results)
 	next := 0
@@ -263,10 +263,10 @@ func (r *run) readShort(items []item) (n int, err error) {
 }
 
 func (r *run) readViewed(tx *keyspace.Tx) error {
-	entered := time.Now()
+	entered := r.s.server.stopwatch()
 	began := entered
 	var found keyspace.Tally
-	for r.ran = 0; r.ran < len(r.reading) && r.ran < viewReads && began.Sub(entered) < viewTime; r.ran++ {
+	for r.ran = 0; r.ran < len(r.reading) && r.ran < viewReads && began-entered < viewTime; r.ran++ {
 		it := &r.reading[r.ran]
 		if it.entry == nil {
 			continue
@@ -285,27 +285,27 @@ func (r *run) readViewed(tx *keyspace.Tx) error {
 // readLong runs an item without holding up writers.
 func (r *run) readLong(it *item) error {
 	return r.s.server.store.Walk(func(tx *keyspace.Tx) error {
-		r.s.read(tx, it, time.Now())
+		r.s.read(tx, it, r.s.server.stopwatch())
 		return nil
 	})
 }
 
 // read runs one read command, which counts from began on, and tells when it
-// ended.
-func (s *session) read(tx *keyspace.Tx, it *item, began time.Time) (ended time.Time) {
+// ended, both by the stopwatch.
+func (s *session) read(tx *keyspace.Tx, it *item, began time.Duration) (ended time.Duration) {
 	ended, found := s.readUncounted(tx, it, began)
 	s.countLookups(tx, it, found)
 	return ended
 }
 
 // readUncounted is read for who counts later what was found.
-func (s *session) readUncounted(tx *keyspace.Tx, it *item, began time.Time) (ended time.Time, found keyspace.Tally) {
+func (s *session) readUncounted(tx *keyspace.Tx, it *item, began time.Duration) (ended time.Duration, found keyspace.Tally) {
 	tx.Select(it.entry.spec.Database(it.db))
 	tx.Tally() // of the command before
 	it.reply = s.call(tx, it.entry, it.args)
 	found = lookups(tx, it)
-	ended = time.Now()
-	it.took = ended.Sub(began)
+	ended = s.server.stopwatch()
+	it.took = ended - began
 	return ended, found
 }
 

@@ -48,7 +48,7 @@ type session struct {
 	random     *rand.Rand
 	reads      command.Call // the read under way, kept for its memory
 
-	lastUsed    atomic.Int64 // ms since 1970
+	lastUsed    atomic.Int64 // by the server's stopwatch
 	serving     atomic.Bool  // commands are being carried out
 	monitoring  atomic.Bool
 	noEvict     atomic.Bool
@@ -83,7 +83,7 @@ func newSession(server *Server, guard *guardConn, id int64) *session {
 	}
 	s.proto.Store(resp2)
 	s.queued.Store(-1)
-	s.lastUsed.Store(time.Now().UnixMilli())
+	s.lastUsed.Store(int64(s.server.stopwatch()))
 	s.run.s = s
 	s.onResults, s.onCaughtUp = s.carriedOut, s.caughtUp
 	if guard.socket != nil {
@@ -100,11 +100,16 @@ func (s *session) serve(batch [][][]byte) {
 	s.answer()
 }
 
+// idle is for how long the client has sent nothing.
+func (s *session) idle() time.Duration {
+	return s.server.stopwatch() - time.Duration(s.lastUsed.Load())
+}
+
 // collect is the first half of serve: what it leaves to be carried out stands
 // in run, which knows already whether this node is current.
 func (s *session) collect(batch [][][]byte) {
 	s.out = getBuffer()
-	s.lastUsed.Store(time.Now().UnixMilli())
+	s.lastUsed.Store(int64(s.server.stopwatch()))
 	s.serving.Store(true)
 	s.holdInvalidations()
 	for _, args := range batch {

@@ -329,7 +329,7 @@ func (s *session) readTogether(view *keyspace.Tx, tx *transaction) (found []keys
 		}
 	}
 	found = make([]keyspace.Tally, len(tx.queue))
-	began := time.Now()
+	began := s.server.stopwatch()
 	for i := range tx.queue {
 		if it := &tx.queue[i]; it.entry.local == nil {
 			view.Forget()

@@ -2,7 +2,6 @@ package resp
 
 import (
 	"errors"
-	"time"
 
 	"github.com/parlorchat/parlor/storage/command"
 	"github.com/parlorchat/parlor/storage/keyspace"
@@ -85,7 +84,7 @@ func (r *run) inVain(items []item, caughtUp error) (answered bool) {
 // try carries out writes on a window that lets them change nothing, and tells how
 // many.
 func (r *run) try(w *keyspace.Tx, items []item) (n int) {
-	began := time.Now()
+	began := r.s.server.stopwatch()
 	for i := range items {
 		it := &items[i]
 		if it.entry == nil {
@@ -93,8 +92,8 @@ func (r *run) try(w *keyspace.Tx, items []item) (n int) {
 		}
 		w.Select(it.db)
 		it.reply = r.s.call(w, it.entry, it.args)
-		ended := time.Now()
-		it.took, began = ended.Sub(began), ended
+		ended := r.s.server.stopwatch()
+		it.took, began = ended-began, ended
 		n++
 	}
 	return n

@@ -108,8 +108,9 @@ func (o *object) takePlace(dst *object) {
 // small says whether elements in this shape are kept in the meta row.
 func small(count int64, size int) bool { return count <= 64 && size <= 2048 }
 
-// encode gives the value of the meta row.
-func (o *object) encode() []byte {
+// encode gives the meta row. Its key and its value stand side by side, as they
+// are looked at together.
+func (o *object) encode() (key, value []byte) {
 	var flags byte
 	size := 3 + 8
 	if o.expire != 0 {
@@ -130,7 +131,8 @@ func (o *object) encode() []byte {
 	if o.apart && o.typ == String {
 		version = metaVersionBytes
 	}
-	b := make([]byte, 0, size)
+	b := make([]byte, 0, len(o.row)+size)
+	b = append(b, o.row...)
 	b = append(b, version, byte(o.typ), flags)
 	be := binary.BigEndian
 	b = be.AppendUint64(b, o.rev)
@@ -146,7 +148,7 @@ func (o *object) encode() []byte {
 		if o.typ != String {
 			b = append(b, byte(o.count))
 		}
-		return append(b, o.body...)
+		return cutRow(append(b, o.body...), len(o.row))
 	}
 	b = be.AppendUint64(b, o.id)
 	b = be.AppendUint64(b, uint64(o.count))
@@ -162,8 +164,11 @@ func (o *object) encode() []byte {
 		b = be.AppendUint64(b, o.added)
 		b = be.AppendUint64(b, uint64(o.groups))
 	}
-	return b
+	return cutRow(b, len(o.row))
 }
+
+// cutRow makes a key, of n bytes, and a value of a row that is in one piece.
+func cutRow(b []byte, n int) (key, value []byte) { return b[:n:n], b[n:] }
 
 var errShortMeta = errors.New("meta row is too short")
 
@@ -251,7 +256,7 @@ func (t *Tx) saveAside(o *object) {
 }
 
 func (t *Tx) store(o *object) {
-	value := o.encode()
+	key, value := o.encode()
 	if t.recording {
 		what := Changed
 		if o.stored == nil {
@@ -272,7 +277,7 @@ func (t *Tx) store(o *object) {
 	t.indexTimes(o, &r)
 	h := storage.RowHash(o.row, value)
 	*t.hash, r.Hash = t.hash.Add(h), r.Hash.Add(h)
-	t.w.Set(o.row, value)
+	t.w.Set(key, value)
 	t.w.SetRoom(o.slot, r)
 	o.stored = value
 	o.noteIndexes()

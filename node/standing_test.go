@@ -107,6 +107,7 @@ func TestAnAnswerThatWasUnderWayIsNoLicenceToRead(t *testing.T) {
 	old := g.members[g.leader()]
 	other := g.members[g.follower()]
 	g.do(old, "SET", "x", "before")
+	g.wait("the other member to have what the third may have, who votes", func() bool { return other.raft.LastIndex() == old.raft.LastIndex() })
 	self := raft.ServerID(old.id.NodeID)
 
 	arrived := make(chan raft.ServerID, 100)

@@ -21,7 +21,7 @@ import (
 // page cache. Who reads the file always does so: the kernel drops from there what is
 // written past it.
 type appender struct {
-	file   *os.File // readable; it stays open
+	file   *os.File // stays open; it must be readable, unless all appends begin at a block
 	direct *os.File // the same one; nil: not opened yet, or refused
 	cached bool     // it was refused
 

@@ -107,8 +107,17 @@ func TestAnAnswerThatWasUnderWayIsNoLicenceToRead(t *testing.T) {
 	old := g.members[g.leader()]
 	other := g.members[g.follower()]
 	g.do(old, "SET", "x", "before")
-	g.wait("the other member to have what the third may have, who votes", func() bool { return other.raft.LastIndex() == old.raft.LastIndex() })
 	self := raft.ServerID(old.id.NodeID)
+	// While an answer is under way, its member is sent nothing more, and another one
+	// would not vote for it.
+	g.wait("the leader to have the answers of both", func() bool {
+		for _, n := range g.members {
+			if n != old && old.trans.acked(raft.ServerID(n.id.NodeID), old.raft.CurrentTerm()) < old.raft.LastIndex() {
+				return false
+			}
+		}
+		return true
+	})
 
 	arrived := make(chan raft.ServerID, 100)
 	w.mu.Lock()

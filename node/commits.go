@@ -25,11 +25,10 @@ type raftTransport struct {
 
 	standing standing
 
-	beats  sync.RWMutex // held by who handles a heartbeat
-	closed bool
+	beats sync.RWMutex  // held by who handles a heartbeat
+	ended chan struct{} // closed by Close, with beats held
 
-	work  chan func() // for goroutines that have nothing to do: beside
-	ended chan struct{}
+	work chan func() // for goroutines that have nothing to do: beside
 
 	mu        sync.Mutex
 	raft      standpoint // nil: nothing is sent ahead of it

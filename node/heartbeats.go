@@ -11,7 +11,7 @@ func (t *raftTransport) SetHeartbeatHandler(handle func(raft.RPC)) {
 	t.transport.SetHeartbeatHandler(func(rpc raft.RPC) {
 		t.beats.RLock()
 		defer t.beats.RUnlock()
-		if t.closed {
+		if t.hasEnded() {
 			rpc.Respond(nil, raft.ErrTransportShutdown)
 			return
 		}
@@ -23,10 +23,18 @@ func (t *raftTransport) SetHeartbeatHandler(handle func(raft.RPC)) {
 // handled.
 func (t *raftTransport) Close() error {
 	t.beats.Lock()
-	if !t.closed {
-		t.closed = true
+	if !t.hasEnded() {
 		close(t.ended)
 	}
 	t.beats.Unlock()
 	return t.transport.Close()
+}
+
+func (t *raftTransport) hasEnded() bool {
+	select {
+	case <-t.ended:
+		return true
+	default:
+		return false
+	}
 }

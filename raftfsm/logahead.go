@@ -61,7 +61,7 @@ func (a *ahead) write(rest func(took time.Duration) bool) (err error) {
 	if err != nil {
 		return err
 	}
-	to := appender{file: f}
+	var to appender
 	defer func() { err = errors.Join(err, to.close(), f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
@@ -70,7 +70,7 @@ func (a *ahead) write(rest func(took time.Duration) bool) (err error) {
 	zeros := make([]byte, aheadStep)
 	for {
 		began := time.Now()
-		n, err := a.step(&to, info.Size(), zeros)
+		n, err := a.step(&to, f, info.Size(), zeros)
 		if n > 0 && err == nil {
 			err = syncData(f)
 		}
@@ -81,7 +81,7 @@ func (a *ahead) write(rest func(took time.Duration) bool) (err error) {
 }
 
 // step says how much it has written, 0 at the end.
-func (a *ahead) step(to *appender, size int64, zeros []byte) (int, error) {
+func (a *ahead) step(to *appender, f *os.File, size int64, zeros []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := a.next.Load()
@@ -89,7 +89,7 @@ func (a *ahead) step(to *appender, size int64, zeros []byte) (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	if err := to.append(zeros[:n], at); err != nil {
+	if err := to.append(f, zeros[:n], at); err != nil {
 		return 0, err
 	}
 	a.next.Store(at + n)

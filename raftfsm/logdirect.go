@@ -21,8 +21,7 @@ import (
 // page cache. Who reads the file always does so: the kernel drops from there what is
 // written past it.
 type appender struct {
-	file   *os.File // stays open; it must be readable, unless all appends begin at a block
-	direct *os.File // the same one; nil: not opened yet, or refused
+	direct *os.File // the file once more; nil: not opened yet, or refused
 	cached bool     // it was refused
 
 	blocks []byte // begins at a block; its first used bytes are those of the file from at on
@@ -37,11 +36,12 @@ const (
 	directStep = 1 << 20
 )
 
-// append writes p into the file. What is behind it in the same block may be zeros
+// append writes p into a file, always the same one, which must be readable unless
+// all appends begin at a block. What is behind p in its last block may be zeros
 // afterwards: a log has nothing behind its end.
-func (a *appender) append(p []byte, at int64) error {
+func (a *appender) append(f *os.File, p []byte, at int64) error {
 	if !a.cached {
-		err := a.appendDirect(p, at)
+		err := a.appendDirect(f, p, at)
 		if err == nil || !refusal(err) {
 			return err
 		}
@@ -50,7 +50,7 @@ func (a *appender) append(p []byte, at int64) error {
 			return err
 		}
 	}
-	_, err := a.file.WriteAt(p, at)
+	_, err := f.WriteAt(p, at)
 	return err
 }
 
@@ -59,14 +59,14 @@ func refusal(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
 }
 
-func (a *appender) appendDirect(p []byte, at int64) (err error) {
+func (a *appender) appendDirect(f *os.File, p []byte, at int64) (err error) {
 	if a.direct == nil {
-		if a.direct, err = openDirect(a.file.Name()); err != nil {
+		if a.direct, err = openDirect(f.Name()); err != nil {
 			return err
 		}
 	}
 	if at != a.at+int64(a.used) || a.blocks == nil {
-		if err := a.begin(at); err != nil {
+		if err := a.begin(f, at); err != nil {
 			return err
 		}
 	}
@@ -81,11 +81,11 @@ func (a *appender) appendDirect(p []byte, at int64) (err error) {
 }
 
 // begin reads what there is before at in the same block.
-func (a *appender) begin(at int64) error {
+func (a *appender) begin(f *os.File, at int64) error {
 	a.grow(directBlock)
 	a.used = int(at % directBlock)
 	a.at = at - int64(a.used)
-	_, err := a.file.ReadAt(a.blocks[:a.used], a.at)
+	_, err := f.ReadAt(a.blocks[:a.used], a.at)
 	return err
 }
 
@@ -115,7 +115,7 @@ func (a *appender) grow(n int) {
 	a.blocks = b[skip : skip+2*n]
 }
 
-// close leaves the file open that it was made with.
+// close leaves the file open that was appended to.
 func (a *appender) close() error {
 	if a.direct == nil {
 		return nil

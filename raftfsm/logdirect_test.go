@@ -30,7 +30,7 @@ func TestWhatIsAppendedPastThePageCacheIsWhatIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		want, got := make([]byte, size), make([]byte, size)
-		a := &appender{file: f}
+		a := new(appender)
 		for end := 0; ; {
 			n := 1 + random.IntN(1<<(2+random.IntN(20))) // up to 2 MB
 			if end+n > size {
@@ -40,7 +40,7 @@ func TestWhatIsAppendedPastThePageCacheIsWhatIsRead(t *testing.T) {
 			for i := range piece {
 				piece[i] = byte(1 + random.IntN(255))
 			}
-			if err := a.append(piece, int64(end)); err != nil {
+			if err := a.append(f, piece, int64(end)); err != nil {
 				t.Fatal(err)
 			}
 			from := max(end-random.IntN(3*directBlock), 0)
@@ -56,7 +56,7 @@ func TestWhatIsAppendedPastThePageCacheIsWhatIsRead(t *testing.T) {
 				if err := a.close(); err != nil {
 					t.Fatal(err)
 				}
-				a = &appender{file: f}
+				a = new(appender)
 			}
 		}
 		if a.cached {
@@ -77,11 +77,11 @@ func TestAnAppendMayGoBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := appender{file: f}
+	var a appender
 	want := []byte{}
 	for i, at := range []int{0, 3000, 9000, 3000, 5000, 4096, 0, 10} {
 		piece := bytes.Repeat([]byte{byte(i + 1)}, 7000)
-		if err := a.append(piece, int64(at)); err != nil {
+		if err := a.append(f, piece, int64(at)); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want[:at:at], piece...)
@@ -102,8 +102,8 @@ func TestWhatIsRefusedGoesThroughThePageCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := appender{file: f}
-	if err := a.append([]byte("begin"), 0); err != nil {
+	var a appender
+	if err := a.append(f, []byte("begin"), 0); err != nil {
 		t.Fatal(err)
 	}
 	if a.cached {
@@ -111,13 +111,13 @@ func TestWhatIsRefusedGoesThroughThePageCache(t *testing.T) {
 	}
 	a.at, a.used = 1, 4
 	copy(a.blocks, "egin")
-	if err := a.append(bytes.Repeat([]byte{'x'}, 5000), 5); err != nil {
+	if err := a.append(f, bytes.Repeat([]byte{'x'}, 5000), 5); err != nil {
 		t.Fatal(err)
 	}
 	if !a.cached {
 		t.Skip("this file system takes such writes anywhere")
 	}
-	if err := a.append([]byte("end"), 5005); err != nil {
+	if err := a.append(f, []byte("end"), 5005); err != nil {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf("begin%send", bytes.Repeat([]byte{'x'}, 5000))
@@ -148,7 +148,7 @@ func BenchmarkLogAppend(b *testing.B) {
 				if err := f.Sync(); err != nil {
 					b.Fatal(err)
 				}
-				a := appender{file: f, cached: cached}
+				a := appender{cached: cached}
 				piece := bytes.Repeat([]byte{1}, size)
 				b.SetBytes(int64(size))
 				at := 0
@@ -156,7 +156,7 @@ func BenchmarkLogAppend(b *testing.B) {
 					if at+size > room {
 						at = 0
 					}
-					if err := a.append(piece, int64(at)); err != nil {
+					if err := a.append(f, piece, int64(at)); err != nil {
 						b.Fatal(err)
 					}
 					if err := syncData(f); err != nil {

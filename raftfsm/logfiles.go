@@ -124,7 +124,7 @@ func (l *LogFiles) Create(dir, name string, size uint64) (types.WritableFile, er
 	}
 	f, err := l.FS.Create(dir, name, size)
 	if made, ok := f.(*walfs.File); ok && err == nil {
-		return &logFile{File: &made.File, appender: appender{file: &made.File}, all: l, unnamed: true, promised: true}, nil
+		return &logFile{File: &made.File, all: l, unnamed: true, promised: true}, nil
 	}
 	return f, err
 }
@@ -153,7 +153,7 @@ func (l *LogFiles) takeSpare(name string, size uint64) (types.WritableFile, erro
 	if err != nil {
 		return nil, err
 	}
-	return &logFile{File: f, appender: appender{file: f}, all: l, unnamed: true}, nil
+	return &logFile{File: f, all: l, unnamed: true}, nil
 }
 
 // OpenWriter implements types.VFS.
@@ -162,7 +162,7 @@ func (l *LogFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logFile{File: f, appender: appender{file: f}, all: l, promised: true}, nil
+	return &logFile{File: f, all: l, promised: true}, nil
 }
 
 // logFile is a file that is appended to.
@@ -182,7 +182,7 @@ func (f *logFile) WriteAt(p []byte, at int64) (int, error) {
 	if f.ahead != nil {
 		f.ahead.giveWay(at + int64(len(p)))
 	}
-	if err := f.appender.append(p, at); err != nil {
+	if err := f.appender.append(f.File, p, at); err != nil {
 		return 0, err
 	}
 	end := at + int64(len(p))
@@ -343,13 +343,13 @@ func (l *LogFiles) makeSpare(used string) error {
 
 // zero makes a file one of zeros, all of them on disk.
 func (l *LogFiles) zero(f *os.File) (err error) {
-	a := appender{file: f}
+	var a appender
 	defer func() { err = errors.Join(err, a.close()) }()
 	zeros := make([]byte, spareStep)
 	for at := int64(0); at < l.size; {
 		began := time.Now()
 		n := min(l.size-at, spareStep)
-		if err := a.append(zeros[:n], at); err != nil {
+		if err := a.append(f, zeros[:n], at); err != nil {
 			return err
 		}
 		if err := syncData(f); err != nil {

@@ -23,8 +23,8 @@ const metaFile = "wal-meta.db"
 // the log is opened.
 //
 // Each append is synced before the next one begins, and a process ends when that
-// fails; so it is the last one that may not be on disk (storage.Rewrite), and the
-// names of files.
+// fails; so it is the last one that may not be on disk (storage.RewriteHead says why),
+// and the names of files. It is written again.
 //
 // The append that fills a segment ends with an index; then the next segment
 // begins, in a second step. raft-wal 0.4.2 takes a segment with an index for
@@ -61,10 +61,8 @@ func MendLog(dir string) (err error) {
 		return err
 	}
 	good, latest := goodPrefix(b)
-	if err := storage.Rewrite(path, int64(latest), int64(good)); err != nil {
-		return err
-	}
-	if err := clearBehind(path, b, max(good, segmentHeader)); err != nil {
+	clear(b[min(max(good, segmentHeader), len(b)):]) // a torn append
+	if err := writeAgain(path, b, latest); err != nil {
 		return err
 	}
 	entries, index := framesOf(b[:good])
@@ -80,16 +78,13 @@ func MendLog(dir string) (err error) {
 	return meta.CommitState(state)
 }
 
-// clearBehind overwrites a torn append by zeros. b is what the file holds.
-func clearBehind(path string, b []byte, from int) error {
-	if from >= len(b) {
-		return nil
-	}
+// writeAgain writes what a file holds, b, from a place on over itself, and syncs.
+func writeAgain(path string, b []byte, from int) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(make([]byte, len(b)-from), int64(from))
+	_, err = f.WriteAt(b[from:], int64(from))
 	return errors.Join(err, f.Sync(), f.Close())
 }
 

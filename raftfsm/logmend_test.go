@@ -1,11 +1,13 @@
 package raftfsm
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -170,5 +172,28 @@ func copyFlat(t *testing.T, from, to string) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What a start finds need not be on disk: the last append is written again,
+// and no other.
+func TestTheLastAppendIsWrittenAgain(t *testing.T) {
+	d := writeLog(t)
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(d.segment, long, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := MendLog(d.dir); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(d.segment); err != nil || !info.ModTime().After(long) {
+		t.Errorf("nothing was written: %v", err)
+	}
+	if got, err := os.ReadFile(d.segment); err != nil || !bytes.Equal(got, d.content) {
+		t.Errorf("the log is another one: %v", err)
+	}
+	end, latest := goodPrefix(d.content)
+	if want := d.ends[len(d.ends)-2:]; latest != want[0] || end != want[1] {
+		t.Errorf("the last append is taken to be %d to %d, want %v", latest, end, want)
 	}
 }

@@ -44,9 +44,10 @@ func TestACrowdDoesNotBringANodeDown(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	web := strings.TrimPrefix(crowded.http, "http://")
 	var crowd []net.Conn
 	refused := map[string]string{}
-	for _, addr := range []string{crowded.resp, strings.TrimPrefix(crowded.http, "http://"), crowded.cluster} {
+	for _, addr := range []string{crowded.resp, web, crowded.cluster} {
 		for range 300 {
 			conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
 			if err != nil {
@@ -57,7 +58,7 @@ func TestACrowdDoesNotBringANodeDown(t *testing.T) {
 	}
 	// Whom the door tells why is a matter of how many it is telling just now.
 	for addr, request := range map[string]string{
-		crowded.resp: "PING\r\n", strings.TrimPrefix(crowded.http, "http://"): "GET /health HTTP/1.1\r\nHost: parlor\r\n\r\n",
+		crowded.resp: "PING\r\n", web: "GET /health HTTP/1.1\r\nHost: parlor\r\n\r\n",
 	} {
 		for deadline := time.Now().Add(time.Minute); refused[addr] == "" && time.Now().Before(deadline); {
 			refused[addr] = refusalAt(t, addr, request)
@@ -66,7 +67,7 @@ func TestACrowdDoesNotBringANodeDown(t *testing.T) {
 	if got := refused[crowded.resp]; got != "-ERR max number of clients reached\r\n" {
 		t.Errorf("a client of the Redis protocol is told %q", got)
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(strings.NewReader(refused[strings.TrimPrefix(crowded.http, "http://")])), nil)
+	answer, err := http.ReadResponse(bufio.NewReader(strings.NewReader(refused[web])), nil)
 	if err != nil || answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("a browser is told %+v, %v", answer, err)
 	} else if body, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(body), `"code":"unavailable"`) {

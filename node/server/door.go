@@ -68,6 +68,10 @@ func (d *door) warn(what string, args ...any) {
 // has heard why: one that is closed while something has not been read from it
 // takes back what was said.
 func (d *door) turnAway(conn net.Conn) {
+	if d.refusal == "" {
+		_ = conn.Close()
+		return
+	}
 	select {
 	case d.telling <- struct{}{}:
 	default:
@@ -78,7 +82,7 @@ func (d *door) turnAway(conn net.Conn) {
 		defer func() { <-d.telling }()
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(tellingTime))
-		if _, err := io.WriteString(conn, d.refusal); err != nil || d.refusal == "" {
+		if _, err := io.WriteString(conn, d.refusal); err != nil {
 			return
 		}
 		if c, ok := conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {

@@ -25,8 +25,8 @@ var breaks = map[string]patch{
 		"limit := passed / slewShare", "limit := off.Abs()"},
 	"watch": {"WATCH watches nothing", "raftfsm/apply.go",
 		"if x.tx.Revision(watches[i].Key) != watches[i].Revision {", "if false {"},
-	"rewrite": {"what the page cache shows after a start counts as if it were on disk", "storage/rewrite.go",
-		"if _, err := f.WriteAt(b[:n], from); err != nil {", "if err != nil && n < 0 {"},
+	"rewrite": {"what the page cache shows after a start counts as if it were on disk", "raftfsm/logmend.go",
+		"_, err = f.WriteAt(b[from:], int64(from))\n", ""},
 	"capacity": {"a transfer does not look whether the agent has room", "core/chat_transfer.go",
 		"case !a.eligible():", "case false:"},
 }

@@ -49,17 +49,22 @@ func (g *group) full(m *machine, lasts time.Duration, t *timeline) {
 	g.startIfEnded(m, "its disk was full", t)
 }
 
-// hang lets no sync of a node's disk end for a while. A leader must not keep
-// its office so: a node that waits for more than five seconds ends itself.
-func (g *group) hang(m *machine, lasts time.Duration, t *timeline) {
+// ails has a node's disk do something to it for a while. The node may end itself.
+func (g *group) ails(m *machine, lasts time.Duration, ail func(bool), how string, t *timeline) {
 	m.works.Lock()
 	defer m.works.Unlock()
 	m.mayEnd(1)
 	defer m.mayEnd(-1)
-	m.drive.Hang(true)
+	ail(true)
 	time.Sleep(lasts)
-	m.drive.Hang(false)
-	g.startIfEnded(m, "its disk hung", t)
+	ail(false)
+	g.startIfEnded(m, how, t)
+}
+
+// hang lets no sync of a node's disk end for a while. A leader must not keep
+// its office so: a node that waits for more than five seconds ends itself.
+func (g *group) hang(m *machine, lasts time.Duration, t *timeline) {
+	g.ails(m, lasts, m.drive.Hang, "its disk hung", t)
 }
 
 // sick has the disks of some machines fail to write now and then, which their
@@ -67,23 +72,11 @@ func (g *group) hang(m *machine, lasts time.Duration, t *timeline) {
 // find in the page cache that is not on disk must not count: half of the time the
 // power fails a moment later.
 func (g *group) sick(lasts time.Duration, f fault, t *timeline, of ...*machine) {
-	each := func(do func(m *machine)) {
-		var all sync.WaitGroup
-		for _, m := range of {
-			all.Go(func() { do(m) })
-		}
-		all.Wait()
+	var all sync.WaitGroup
+	for _, m := range of {
+		all.Go(func() { g.ails(m, lasts, m.drive.Sick, "its disk was sick", t) })
 	}
-	each(func(m *machine) {
-		m.works.Lock()
-		defer m.works.Unlock()
-		m.mayEnd(1)
-		defer m.mayEnd(-1)
-		m.drive.Sick(true)
-		time.Sleep(lasts)
-		m.drive.Sick(false)
-		g.startIfEnded(m, "its disk was sick", t)
-	})
+	all.Wait()
 	if f.Reset {
 		time.Sleep(5 * f.Delay)
 		g.power(time.Second, t, of...)
